@@ -1,0 +1,44 @@
+# One place for compiler settings, so that every target is built alike.
+
+add_library(postfathom_settings INTERFACE)
+target_include_directories(postfathom_settings INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(postfathom_settings INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast -Wnon-virtual-dtor
+  -fstack-protector-strong
+  $<$<BOOL:${POSTFATHOM_WERROR}>:-Werror>)
+target_compile_definitions(postfathom_settings INTERFACE
+  POSTFATHOM_VERSION="${PROJECT_VERSION}" _GLIBCXX_ASSERTIONS BOOST_ASIO_NO_DEPRECATED)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
+  target_compile_options(postfathom_settings INTERFACE -fcf-protection -fstack-clash-protection)
+endif()
+# _FORTIFY_SOURCE needs optimisation, and sanitizers bring their own checks.
+if(NOT CMAKE_CXX_FLAGS MATCHES "fsanitize")
+  target_compile_definitions(postfathom_settings INTERFACE $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+endif()
+target_link_options(postfathom_settings INTERFACE -Wl,-z,relro,-z,now)
+
+# postfathom_library(base SOURCES result.cpp ... LINKS fmt::fmt ...)
+function(postfathom_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_library(postfathom_${name} STATIC ${arg_SOURCES})
+  target_link_libraries(postfathom_${name} PUBLIC postfathom_settings ${arg_LINKS})
+endfunction()
+
+# postfathom_program(postfathom-policyd DESTINATION sbin SOURCES ... LINKS ...)
+function(postfathom_program name)
+  cmake_parse_arguments(arg "" "DESTINATION" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE postfathom_settings ${arg_LINKS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION})
+endfunction()
+
+# postfathom_doctest(NAME unit_base LABEL unit SOURCES ... LINKS ...): every TEST_CASE is one ctest test.
+function(postfathom_doctest)
+  cmake_parse_arguments(arg "" "NAME;LABEL" "SOURCES;LINKS" ${ARGN})
+  add_executable(${arg_NAME} ${arg_SOURCES})
+  target_link_libraries(${arg_NAME} PRIVATE postfathom_settings postfathom_doctest_main ${arg_LINKS})
+  target_compile_definitions(${arg_NAME} PRIVATE POSTFATHOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  doctest_discover_tests(${arg_NAME} TEST_PREFIX "${arg_NAME}: "
+    PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120)
+endfunction()

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The effective configuration. Each setting is a member here and one row in settings.cpp, which holds its
+// name in the file, default, unit, range and sentence; loading, `config show`, conf/postfathom.toml's test
+// and the manual page all come from that row.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/base/log.hpp"
+#include "lib/diagnosis/record.hpp"
+#include "lib/diagnosis/tls_floor.hpp"
+
+namespace postfathom {
+
+enum class PolicyMode {
+    observe,  // DUNNO always; findings go to the log
+    warn,     // WARN: Postfix logs the finding beside the recipient
+    tag,      // PREPEND a header, once per message
+};
+
+struct Settings {
+    struct Log {
+        log::Target target = log::Target::standard_error;
+        log::Level level = log::Level::info;
+    } log;
+
+    struct Cache {
+        std::string directory = "/var/lib/postfathom";
+        std::uint64_t max_bytes = std::uint64_t{256} << 20;
+        std::uint64_t max_destinations = 100'000;
+        AgeLimits age;  // good_refresh, good_expire, ill_refresh, ill_expire
+    } cache;
+
+    struct Notice {
+        std::string socket = "/run/postfathom/notice.sock";  // UNIX datagram, bound by probed
+    } notice;
+
+    struct MailLog {
+        std::string file = "/var/log/mail.log";  // empty: none is followed
+    } mail_log;
+
+    struct Probe {
+        std::string ehlo_name;                          // empty: this host's name
+        std::string ca_file;                            // empty: the system's trust store
+        std::chrono::milliseconds connect_timeout{10'000};
+        std::chrono::milliseconds greeting_timeout{30'000};  // slow greetings are no fault
+        std::chrono::milliseconds reply_timeout{15'000};
+        std::chrono::milliseconds handshake_timeout{10'000};
+        std::chrono::milliseconds timeout{60'000};      // one endpoint, all connections together
+        std::uint32_t max_connections = 16;             // for one endpoint in one probe
+        std::uint32_t max_addresses = 5;                // of one next hop; Postfix's smtp_mx_address_limit
+        std::uint32_t concurrent = 8;                   // probes at a time, each to another next hop
+        std::uint32_t per_hour = 600;                   // probes of this host per hour
+        std::chrono::milliseconds min_interval{60'000};  // between probes of one next hop
+    } probe;
+
+    struct Tls {
+        TlsLevel floor = TlsLevel::may;  // the level in force where nothing else is known
+    } tls;
+
+    struct Policy {
+        // Below the queue directory, so that chrooted Postfix services reach it.
+        std::string socket = "/var/spool/postfix/run/postfathom/policy.sock";
+        std::string socket_mode = "0660";
+        PolicyMode mode = PolicyMode::warn;
+        std::uint32_t max_connections = 1000;
+    } policy;
+
+    struct Dsn {
+        std::string socket = "/var/spool/postfix/run/postfathom/dsn.sock";
+        std::string socket_mode = "0660";
+        std::chrono::milliseconds log_wait{300};  // for the log line that names the destination
+    } dsn;
+
+    struct Milter {
+        std::string socket = "/var/spool/postfix/run/postfathom/milter.sock";
+        std::string socket_mode = "0660";
+        bool add_header = true;
+        std::string host_token;  // in the header, to know our own; empty: this host's name
+    } milter;
+
+    struct Admin {
+        std::string socket = "/run/postfathom/admin.sock";
+        std::string socket_mode = "0660";
+        std::uint32_t max_connections = 64;
+    } admin;
+};
+
+}  // namespace postfathom

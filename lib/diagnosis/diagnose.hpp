@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// diagnose(evidence) -> findings. A function of values: no clock, no socket, no logger.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lib/diagnosis/diagnosis.hpp"
+#include "lib/diagnosis/evidence.hpp"
+#include "lib/diagnosis/tls_floor.hpp"
+
+namespace postfathom {
+
+// The largest probability, that loss which ignores size made the same picture, at which a black hole is
+// still claimed.
+inline constexpr double max_false_claim_probability = 1e-4;
+
+// Probability that `large_lost` large and no small of `small_received` small transmissions are the lost
+// ones, when loss does not depend on size: 1 / C(small_received + large_lost, large_lost).
+double size_split_probability(std::uint32_t small_received, std::uint32_t large_lost);
+
+struct EndpointVerdict {
+    Diagnosis diagnosis;              // the worst of findings; healthy when there is none
+    std::vector<Diagnosis> findings;  // worst first, without healthy
+};
+
+EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor);
+
+}  // namespace postfathom

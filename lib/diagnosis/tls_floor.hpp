@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The TLS level below which nothing we say may ever go for a next hop.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace postfathom {
+
+// Postfix's levels in its own order of strength (smtp_tls_security_level; src/tls/tls.h).
+enum class TlsLevel { none, may, encrypt, fingerprint, half_dane, dane, dane_only, verify, secure };
+
+std::string_view to_string(TlsLevel level);
+std::optional<TlsLevel> parse_tls_level(std::string_view text);
+
+// True when the level checks the certificate, so that a certificate fault stops mail.
+bool checks_certificate(TlsLevel level);
+
+// A level that may be suggested: never below the floor it was raised from. There is no other way to
+// make one, so a weaker suggestion cannot be written down.
+class SuggestedLevel {
+  public:
+    // `wanted` if that is stronger than `floor` in Postfix's order and drops no check; nothing to
+    // suggest (nullopt) otherwise. `none` and `may` are never suggested.
+    static std::optional<SuggestedLevel> raise(TlsLevel floor, TlsLevel wanted);
+    TlsLevel level() const { return level_; }
+
+  private:
+    explicit SuggestedLevel(TlsLevel level) : level_(level) {}
+    TlsLevel level_;
+};
+
+}  // namespace postfathom

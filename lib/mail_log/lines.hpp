@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Postfix writes about outbound deliveries, parsed. Pure; any bytes are accepted.
+// Formats: postlogd and BSD syslog ("Nov 23 01:11:21 mx postfix/smtp[3910]: ...") and RFC 3339 time
+// stamps ("2026-11-23T01:11:21.123456+00:00 mx postfix/smtp[3910]: ...").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "lib/destination/endpoint.hpp"
+
+namespace postfathom {
+
+inline constexpr std::size_t max_log_line_bytes = 8192;
+
+// HOST[ADDR]:PORT as Postfix prints a server; without port in some texts.
+struct LoggedPeer {
+    std::string host;
+    IpAddress address;
+    std::optional<std::uint16_t> port;
+    bool operator==(const LoggedPeer&) const = default;
+};
+
+// Finds the first HOST[ADDR] or HOST[ADDR]:PORT in a text, e.g. in a deferral's reason.
+std::optional<LoggedPeer> find_peer(std::string_view text);
+
+// The trouble a line tells of.
+enum class TroubleKind {
+    handshake_error,         // SSL_connect error to HOST[ADDR]:PORT: ...
+    certificate_error,       // certificate verification failed for HOST[ADDR]:PORT: ...
+    conversation_timed_out,  // conversation with HOST[ADDR] timed out while ...
+    lost_connection,         // lost connection with HOST[ADDR] while ...
+    connect_failed,          // connect to HOST[ADDR]:PORT: ...
+    cannot_start_tls,        // Cannot start TLS: ... (no peer in the text)
+    tls_not_offered,         // TLS is required, but was not offered by host HOST[ADDR]
+    refused_to_talk,         // host HOST[ADDR] refused to talk to me: ...
+};
+std::string_view to_string(TroubleKind kind);
+
+struct Trouble {
+    TroubleKind kind = TroubleKind::handshake_error;
+    std::optional<LoggedPeer> peer;
+    std::string reason;  // the rest of the line's words, as written
+    bool operator==(const Trouble&) const = default;
+};
+
+// QID: to=<...>, relay=..., dsn=..., status=... (...)
+struct DeliveryStatus {
+    std::string recipient_domain;      // lower case; empty when there is none
+    std::optional<LoggedPeer> relay;   // none: relay=none, local, virtual, a path
+    std::string status;                // "sent", "deferred", "bounced", ...
+    std::string dsn;                   // "4.7.5"
+    std::string reason;                // between the outer parentheses
+    std::optional<TroubleKind> trouble;  // what the reason tells of
+    std::optional<LoggedPeer> reason_peer;
+    bool operator==(const DeliveryStatus&) const = default;
+};
+
+// Trusted|Untrusted|Verified|Anonymous TLS connection established to HOST[ADDR]:PORT: ...
+struct TlsEstablished {
+    LoggedPeer peer;
+    bool operator==(const TlsEstablished&) const = default;
+};
+
+struct LogLine {
+    std::string program;  // last part of the tag: "smtp", "smtpd", "qmgr"
+    std::uint32_t pid = 0;
+    std::string queue_id;  // empty when the line has none
+    std::variant<Trouble, DeliveryStatus, TlsEstablished> event;
+    bool operator==(const LogLine&) const = default;
+};
+
+// Nothing for lines that are not Postfix's smtp(8), lmtp(8), error(8) or that tell nothing of a
+// delivery. `line` is without its newline; longer than max_log_line_bytes it is cut first.
+std::optional<LogLine> parse_log_line(std::string_view line);
+
+// What a deferral's text (after the X.Y.Z code) tells of; shared with the `dsn` table.
+struct ReasonTrouble {
+    TroubleKind kind;
+    std::optional<LoggedPeer> peer;
+};
+std::optional<ReasonTrouble> classify_reason(std::string_view reason);
+
+}  // namespace postfathom

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sockets we are asked on. A stale UNIX socket file is removed, a live one is respected.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "lib/base/result.hpp"
+
+namespace postfathom {
+
+struct SocketPlace {
+    std::string path;      // of the UNIX socket
+    mode_t mode = 0660;
+    std::string owner;     // user name; empty: as we are
+    std::string group;     // group name; empty: as we are
+};
+
+// "0660" -> 0660; octal digits only, at most 0777.
+Result<mode_t> parse_socket_mode(const std::string& text);
+
+// A listening UNIX stream socket, non-blocking and close-on-exec, owned by the caller. The parent
+// directory must exist. ErrorCode::refused when a live server has it; the message says what to do.
+Result<int> listen_unix(const SocketPlace& place);
+
+// A bound UNIX datagram socket, likewise.
+Result<int> bind_unix_datagram(const SocketPlace& place);
+
+}  // namespace postfathom

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this host's kernel says of the way to an address: route, interface, MTUs (rtnetlink).
+#pragma once
+
+#include "lib/base/result.hpp"
+#include "lib/diagnosis/suggestion.hpp"
+
+namespace postfathom {
+
+Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<IpAddress>& source);
+
+// The MTU the kernel would use now for `destination`: IP_MTU of a connected UDP socket, nothing is sent.
+std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
+                                         const std::optional<IpAddress>& source);
+
+}  // namespace postfathom
