@@ -10,8 +10,14 @@ find_package(tomlplusplus REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
-pkg_check_modules(unbound REQUIRED IMPORTED_TARGET libunbound)
 pkg_check_modules(mnl REQUIRED IMPORTED_TARGET libmnl)
+
+# libunbound.pc asks for libevent's development files, which we do not need.
+find_path(UNBOUND_INCLUDE_DIR unbound.h REQUIRED)
+find_library(UNBOUND_LIBRARY unbound REQUIRED)
+add_library(unbound INTERFACE)
+target_include_directories(unbound SYSTEM INTERFACE ${UNBOUND_INCLUDE_DIR})
+target_link_libraries(unbound INTERFACE ${UNBOUND_LIBRARY})
 
 find_path(MILTER_INCLUDE_DIR libmilter/mfapi.h REQUIRED)
 find_library(MILTER_LIBRARY milter REQUIRED)
