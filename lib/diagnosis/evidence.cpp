@@ -1,1 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/diagnosis/evidence.hpp"
+
+#include "lib/diagnosis/names.hpp"
+
+namespace postfathom {
+namespace {
+
+constexpr NameTable<Phase, 8> phase_names{{
+    {Phase::resolve, "resolve"},
+    {Phase::connect, "connect"},
+    {Phase::greeting, "greeting"},
+    {Phase::ehlo, "ehlo"},
+    {Phase::starttls, "starttls"},
+    {Phase::handshake, "handshake"},
+    {Phase::ehlo_after_tls, "ehlo-after-tls"},
+    {Phase::quit, "quit"},
+}};
+
+constexpr NameTable<Outcome, 15> outcome_names{{
+    {Outcome::ok, "ok"},
+    {Outcome::timed_out, "timed-out"},
+    {Outcome::refused, "refused"},
+    {Outcome::unreachable, "unreachable"},
+    {Outcome::no_route, "no-route"},
+    {Outcome::reset, "reset"},
+    {Outcome::closed, "closed"},
+    {Outcome::rejected, "rejected"},
+    {Outcome::not_offered, "not-offered"},
+    {Outcome::garbled, "garbled"},
+    {Outcome::tls_alert, "tls-alert"},
+    {Outcome::tls_error, "tls-error"},
+    {Outcome::name_error, "name-error"},
+    {Outcome::temporary_name_error, "temporary-name-error"},
+    {Outcome::cancelled, "cancelled"},
+}};
+
+constexpr NameTable<StallShape, 5> stall_names{{
+    {StallShape::none, "no-stall"},
+    {StallShape::gap, "gap"},
+    {StallShape::lost_reply, "lost-reply"},
+    {StallShape::silent_acked, "silent-acked"},
+    {StallShape::hello_unacked, "hello-unacked"},
+}};
+
+}  // namespace
+
+std::string_view to_string(Phase phase) { return name_in(phase_names, phase); }
+std::optional<Phase> parse_phase(std::string_view text) { return value_in(phase_names, text); }
+
+std::string_view to_string(Outcome outcome) { return name_in(outcome_names, outcome); }
+std::optional<Outcome> parse_outcome(std::string_view text) {
+    return value_in(outcome_names, text);
+}
+
+std::string_view to_string(StallShape shape) { return name_in(stall_names, shape); }
+
+}  // namespace postfathom

@@ -13,7 +13,9 @@ enum class TlsLevel { none, may, encrypt, fingerprint, half_dane, dane, dane_onl
 std::string_view to_string(TlsLevel level);
 std::optional<TlsLevel> parse_tls_level(std::string_view text);
 
-// True when the level checks the certificate, so that a certificate fault stops mail.
+// True when the level holds the certificate against the trust store, its dates and its name, so
+// that such a fault stops mail. `fingerprint` and the DANE levels ask a digest or a TLSA record
+// instead (RFC 7672 section 3.1.1: DANE-EE ignores dates and names).
 bool checks_certificate(TlsLevel level);
 
 // A level that may be suggested: never below the floor it was raised from. There is no other way to
