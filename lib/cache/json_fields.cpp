@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::uint64_t end_of_year_9999 = 253'402'300'799'999;  // milliseconds
 
-bool is_printable(std::string_view text) {
-    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
-}
-
 bool is_key_text(std::string_view text) {
     return std::all_of(text.begin(), text.end(),
                        [](char c) { return c > ' ' && c <= '~' && !(c >= 'A' && c <= 'Z'); });
@@ -31,6 +27,10 @@ std::string_view without_literal_tag(std::string_view text) {
 }
 
 }  // namespace
+
+bool is_printable(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
 
 Result<boost::json::value> parse_json(std::string_view bytes, std::size_t limit,
                                       boost::json::storage_ptr storage) {

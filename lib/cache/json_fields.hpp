@@ -24,6 +24,8 @@ inline constexpr std::size_t max_transport_text = 64;
 // IPv6 header and a payload length of 65535; the loopback interface's MTU of 65536 lies below.
 inline constexpr std::uint32_t max_packet_bytes = 65575;
 
+bool is_printable(std::string_view text);  // ASCII without control bytes
+
 // `limit` bytes at most and `max_json_depth` levels. The value uses `storage`, which must outlive
 // it.
 Result<boost::json::value> parse_json(std::string_view bytes, std::size_t limit,
