@@ -1,1 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/diagnosis/diagnose.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/diagnosis/rules.hpp"
+
+namespace postfathom {
+namespace rules {
+
+Diagnosis stated(DiagnosisId id, Severity severity, std::string summary,
+                 std::vector<std::string> ruled_out) {
+    Diagnosis diagnosis;
+    diagnosis.id = id;
+    diagnosis.severity = severity;
+    diagnosis.confidence = confidence_cap;
+    diagnosis.summary = std::move(summary);
+    diagnosis.ruled_out = std::move(ruled_out);
+    return diagnosis;
+}
+
+Diagnosis unsettled(std::string summary, std::string settles) {
+    Diagnosis diagnosis;
+    diagnosis.id = DiagnosisId::inconclusive;
+    diagnosis.severity = Severity::unknown;
+    diagnosis.summary = std::move(summary);
+    diagnosis.settles = std::move(settles);
+    return diagnosis;
+}
+
+}  // namespace rules
+
+namespace {
+
+// The precedence, in one place. One cause is named for a conversation that did not go through:
+//   1. what ended it before TLS: nothing after that was reached;
+//   2. a black hole, which needs the strongest evidence and explains every stall;
+//   3. loss that does not depend on size, which excludes a black hole;
+//   4. a mute peer, which needs silence at every size;
+//   5. what the TLS layer said, or how the connection ended;
+//   6. else the stall stays unexplained, and the report says what would settle it.
+// Certificate faults are found beside it, from the handshake that completed.
+rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
+    if (auto found = rules::before_tls(evidence, floor)) return found;
+    if (auto found = rules::black_hole(evidence)) return found;
+    if (auto found = rules::lossy_path(evidence)) return found;
+    if (auto found = rules::peer_stall(evidence)) return found;
+    if (auto found = rules::tls_trouble(evidence)) return found;
+    return rules::unexplained_stall(evidence);
+}
+
+}  // namespace
+
+double size_split_probability(std::uint32_t small_received, std::uint32_t large_lost) {
+    // 1 / C(n + k, k) as a product over the smaller of the two. Each factor is at most 1/2 or
+    // shrinks fast, so huge counts end the loop early instead of overflowing.
+    const std::uint64_t few = std::min(small_received, large_lost);
+    const std::uint64_t many = std::max(small_received, large_lost);
+    double probability = 1.0;
+    for (std::uint64_t i = 1; i <= few && probability > 1e-300; ++i)
+        probability *= static_cast<double>(i) / static_cast<double>(many + i);
+    return probability;
+}
+
+EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
+    EndpointVerdict verdict;
+    if (auto fault = conversation_fault(evidence, floor))
+        verdict.findings.push_back(std::move(*fault));
+    for (auto& fault : rules::certificate_faults(evidence, floor))
+        verdict.findings.push_back(std::move(fault));
+    std::stable_sort(
+        verdict.findings.begin(), verdict.findings.end(),
+        [](const Diagnosis& a, const Diagnosis& b) { return a.severity > b.severity; });
+    verdict.diagnosis =
+        verdict.findings.empty() ? rules::healthy(evidence) : verdict.findings.front();
+    return verdict;
+}
+
+}  // namespace postfathom

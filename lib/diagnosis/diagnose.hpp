@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "lib/diagnosis/diagnosis.hpp"
@@ -11,12 +12,12 @@
 
 namespace postfathom {
 
-// The largest probability, that loss which ignores size made the same picture, at which a black hole is
-// still claimed.
+// The largest probability, that loss which ignores size made the same picture, at which a black
+// hole is still claimed.
 inline constexpr double max_false_claim_probability = 1e-4;
 
-// Probability that `large_lost` large and no small of `small_received` small transmissions are the lost
-// ones, when loss does not depend on size: 1 / C(small_received + large_lost, large_lost).
+// Probability that `large_lost` large and no small of `small_received` small transmissions are the
+// lost ones, when loss does not depend on size: 1 / C(small_received + large_lost, large_lost).
 double size_split_probability(std::uint32_t small_received, std::uint32_t large_lost);
 
 struct EndpointVerdict {
@@ -25,5 +26,9 @@ struct EndpointVerdict {
 };
 
 EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor);
+
+// Whether path MTU discovery works from the server to us: true when larger packets gave way to
+// smaller ones and the handshake went through, false in a black hole, unknown otherwise.
+std::optional<bool> inbound_discovery_works(const Evidence& evidence);
 
 }  // namespace postfathom

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules behind diagnose(), one per identifier, grouped by what they look at. Each says nothing
+// when it does not apply. Which one wins is decided in diagnose.cpp alone.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/diagnosis/diagnosis.hpp"
+#include "lib/diagnosis/evidence.hpp"
+#include "lib/diagnosis/tls_floor.hpp"
+
+namespace postfathom::rules {
+
+using Finding = std::optional<Diagnosis>;
+
+// The highest confidence we state: a probe can be mistaken in ways that no count shows.
+inline constexpr double confidence_cap = 0.99;
+
+// What a peer or the kernel said in so many words, as against what silence suggests.
+Diagnosis stated(DiagnosisId id, Severity severity, std::string summary,
+                 std::vector<std::string> ruled_out);
+Diagnosis unsettled(std::string summary, std::string settles);
+
+// dialog_rules.cpp: the conversation ended before the TLS handshake. Always finds something when
+// the first attempt did not get to the handshake.
+Finding before_tls(const Evidence& evidence, TlsLevel floor);
+
+// path_rules.cpp: stalls in the handshake, and what sizes have to do with them.
+Finding black_hole(const Evidence& evidence);
+Finding lossy_path(const Evidence& evidence);
+Finding peer_stall(const Evidence& evidence);
+// The first attempt stalled and none of the above holds.
+Finding unexplained_stall(const Evidence& evidence);
+Diagnosis healthy(const Evidence& evidence);
+// The first attempt went through, at once or late.
+bool first_attempt_completed(const Evidence& evidence);
+
+// tls_rules.cpp: the TLS layer spoke, or the connection ended in the handshake or after.
+Finding tls_trouble(const Evidence& evidence);
+
+// certificate_rules.cpp
+std::vector<Diagnosis> certificate_faults(const Evidence& evidence, TlsLevel floor);
+
+}  // namespace postfathom::rules
