@@ -1,1 +1,297 @@
 // SPDX-License-Identifier: Apache-2.0
+// The only file of the daemon that knows HTTP (Boost.Beast).
+#include "probes/admin_server.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/json/serialize.hpp>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "lib/net/deadline.hpp"
+#include "probes/admin_answers.hpp"
+
+namespace postfathom {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using Clock = std::chrono::steady_clock;
+using Local = asio::local::stream_protocol;
+using ErrorCodeOf = boost::system::error_code;
+using Request = http::request<http::string_body>;
+
+namespace {
+
+constexpr std::size_t max_header_bytes = 8 * 1024;
+constexpr std::size_t max_body_bytes = 64 * 1024;
+constexpr std::chrono::seconds read_limit{30};
+constexpr std::chrono::seconds write_limit{30};
+// One write of an event stream; a reader that takes longer has lost interest.
+constexpr std::chrono::seconds stream_write_limit{10};
+constexpr std::chrono::seconds heartbeat{30};
+constexpr std::chrono::milliseconds accept_pause{100};
+
+}  // namespace
+
+struct AdminServer::State {
+    State(asio::io_context& context, Daemon& of)
+        : io(context), daemon(of), acceptor(context), started(Clock::now()) {}
+
+    asio::io_context& io;
+    Daemon& daemon;
+    Local::acceptor acceptor;
+    Clock::time_point started;
+    std::size_t connections = 0;
+};
+
+namespace {
+
+using StatePointer = std::shared_ptr<AdminServer::State>;
+
+// Counts a connection for as long as it lives.
+class Seat {
+  public:
+    explicit Seat(StatePointer state) : state_(std::move(state)) { ++state_->connections; }
+    ~Seat() { --state_->connections; }
+    Seat(const Seat&) = delete;
+    Seat& operator=(const Seat&) = delete;
+
+  private:
+    StatePointer state_;
+};
+
+// Parts of a request's target: "/v1/destinations/x?limit=2".
+struct Target {
+    std::string_view path;
+    std::string_view query;
+};
+
+Target split_target(std::string_view target) {
+    const auto mark = std::min(target.find('?'), target.size());
+    return {target.substr(0, mark), target.substr(std::min(mark + 1, target.size()))};
+}
+
+constexpr std::string_view destination_prefix = "/v1/destinations/";
+
+std::string_view allowed_method(std::string_view path) {
+    if (path == "/v1/probe") return "POST";
+    if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
+        path == "/v1/events" || path.substr(0, destination_prefix.size()) == destination_prefix)
+        return "GET";
+    return "";
+}
+
+// What can be answered at once.
+AdminReply answer_get(const AdminServer::State& state, const Target& target) {
+    if (target.path == "/healthz") return answer_health();
+    if (target.path == "/v1/status")
+        return answer_status(state.daemon, std::chrono::duration_cast<std::chrono::seconds>(
+                                               Clock::now() - state.started));
+    if (target.path == "/v1/destinations") return answer_destinations(state.daemon, target.query);
+    return answer_destination(state.daemon, target.path.substr(destination_prefix.size()));
+}
+
+asio::awaitable<AdminReply> answer_probe(StatePointer state, std::string body) {
+    auto asked = parse_probe_asked(body);
+    if (!asked) co_return std::move(asked.error());
+    const auto name = to_string(asked->next_hop);
+    Result<void> done;
+    if (asked->wait)
+        done = co_await state->daemon.ask_and_wait(asked->next_hop, asked->verbatim,
+                                                   state->daemon.longest_probe());
+    else
+        done = state->daemon.ask(asked->next_hop, asked->verbatim);
+    if (!done && done.error().code == ErrorCode::timed_out)
+        co_return admin_error(504, "probe-timeout", name + ": " + done.error().message);
+    if (!done) co_return admin_error(503, "busy", name + ": " + done.error().message);
+    if (asked->wait) co_return answer_next_hop(state->daemon, name);
+    AdminReply accepted{202, {}};
+    accepted.body["next_hop"] = name;
+    accepted.body["state"] = "accepted";
+    co_return accepted;
+}
+
+asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
+    const auto target = split_target({request.target().data(), request.target().size()});
+    const auto allowed = allowed_method(target.path);
+    if (allowed.empty())
+        co_return admin_error(404, "unknown-path",
+                              "there is no " + printable(target.path, 64) +
+                                  "; there are /healthz, /v1/status, /v1/destinations, "
+                                  "/v1/destinations/NEXTHOP, /v1/probe and /v1/events");
+    const auto method = request.method_string();
+    if (method != beast::string_view(allowed.data(), allowed.size()))
+        co_return admin_error(405, "bad-method",
+                              fmt::format("{} takes {}, found {}", printable(target.path, 64),
+                                          allowed, printable({method.data(), method.size()}, 32)));
+    if (allowed == "POST") co_return co_await answer_probe(std::move(state), request.body());
+    co_return answer_get(*state, target);
+}
+
+// What the parser's trouble is to the client; nothing when the client is gone.
+std::optional<AdminReply> reply_to_bad_request(const ErrorCodeOf& error) {
+    if (error == http::error::end_of_stream || error == http::error::partial_message) return {};
+    if (error.category() != make_error_code(http::error::bad_method).category()) return {};
+    if (error == http::error::header_limit || error == http::error::buffer_overflow)
+        return admin_error(431, "header-too-large",
+                           fmt::format("the request's header exceeds {} bytes", max_header_bytes));
+    if (error == http::error::body_limit)
+        return admin_error(413, "body-too-large",
+                           fmt::format("the request's body exceeds {} bytes", max_body_bytes));
+    return admin_error(400, "bad-request", "this is no HTTP/1.1 request: " + error.message());
+}
+
+asio::awaitable<ErrorCodeOf> send(Local::socket& socket, AdminReply reply, unsigned version,
+                                  bool keep_alive) {
+    http::response<http::string_body> response(static_cast<http::status>(reply.status), version);
+    response.set(http::field::content_type, "application/json");
+    response.set(http::field::cache_control, "no-store");
+    response.keep_alive(keep_alive);
+    response.body() = boost::json::serialize(reply.body) + "\n";
+    response.prepare_payload();
+    const auto result = co_await http::async_write(socket, response, use_result);
+    co_return std::get<0>(result);
+}
+
+asio::awaitable<ErrorCodeOf> read(Local::socket& socket, beast::flat_buffer& buffer,
+                                  http::request_parser<http::string_body>& parser) {
+    const auto result = co_await http::async_read(socket, buffer, parser, use_result);
+    co_return std::get<0>(result);
+}
+
+asio::awaitable<ErrorCodeOf> write_all(Local::socket& socket, std::string text) {
+    const auto result = co_await asio::async_write(socket, asio::buffer(text), use_result);
+    co_return std::get<0>(result);
+}
+
+asio::awaitable<bool> write_in_time(Local::socket& socket, std::string text) {
+    auto work = write_all(socket, std::move(text));
+    const auto error = co_await with_deadline(stream_write_limit, std::move(work));
+    co_return error && !*error;
+}
+
+// True when the client has closed; what it may send is not looked at.
+asio::awaitable<bool> gone(Local::socket& socket) {
+    std::array<char, 256> ignored{};
+    for (;;) {
+        const auto result = co_await socket.async_read_some(asio::buffer(ignored), use_result);
+        if (std::get<0>(result)) co_return true;
+    }
+}
+
+std::string chunk(const std::string& lines) {
+    return fmt::format("{:x}\r\n{}\r\n", lines.size(), lines);
+}
+
+std::string heartbeat_line() {
+    return fmt::format("{{\"event\":\"heartbeat\",\"at\":\"{}\"}}\n", to_rfc3339(wall_now()));
+}
+
+// Newline-delimited JSON until the client goes, or is too slow.
+asio::awaitable<void> stream_events(StatePointer state, Local::socket& socket) {
+    using namespace asio::experimental::awaitable_operators;
+    const auto reader = state->daemon.events().subscribe();
+    std::string lines =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n" +
+        chunk(heartbeat_line());
+    while (co_await write_in_time(socket, std::move(lines))) {
+        auto next = co_await (reader->next(heartbeat) || gone(socket));
+        if (next.index() == 1 || reader->too_slow()) co_return;
+        lines = std::move(std::get<0>(next));
+        lines = chunk(lines.empty() ? heartbeat_line() : lines);
+    }
+}
+
+// One request and its answer; false when the connection shall end.
+asio::awaitable<bool> serve_one(StatePointer state, Local::socket& socket,
+                                beast::flat_buffer& buffer) {
+    http::request_parser<http::string_body> parser;
+    parser.header_limit(max_header_bytes);
+    parser.body_limit(max_body_bytes);
+    auto reading = read(socket, buffer, parser);
+    const auto error = co_await with_deadline(read_limit, std::move(reading));
+    std::optional<AdminReply> reply;
+    bool keep_alive = false;
+    unsigned version = 11;
+    if (!error) {
+        if (parser.got_some())
+            reply = admin_error(408, "request-timeout", "the request did not come in time");
+    } else if (*error) {
+        reply = reply_to_bad_request(*error);
+    } else {
+        auto request = parser.release();
+        keep_alive = request.keep_alive();
+        version = request.version() == 10 ? 10 : 11;
+        if (request.method() == http::verb::get &&
+            split_target({request.target().data(), request.target().size()}).path == "/v1/events") {
+            co_await stream_events(state, socket);
+            co_return false;
+        }
+        reply = co_await answer(state, std::move(request));
+    }
+    if (!reply) co_return false;
+    auto sending = send(socket, std::move(*reply), version, keep_alive);
+    const auto sent = co_await with_deadline(write_limit, std::move(sending));
+    co_return keep_alive&& sent && !*sent;
+}
+
+asio::awaitable<void> session(StatePointer state, Local::socket socket) {
+    const Seat seat(state);
+    try {
+        beast::flat_buffer buffer(max_header_bytes + max_body_bytes);
+        while (co_await serve_one(state, socket, buffer)) {
+        }
+    } catch (const std::exception& broken) {
+        log::error("admin socket: a session broke off: {}", printable(broken.what()));
+    }
+    ErrorCodeOf ignored;
+    socket.shutdown(Local::socket::shutdown_send, ignored);
+}
+
+asio::awaitable<void> turn_away(Local::socket socket) {
+    auto reply = admin_error(503, "busy", "too many connections (admin.max_connections)");
+    auto sending = send(socket, std::move(reply), 11, false);
+    co_await with_deadline(std::chrono::seconds{1}, std::move(sending));
+}
+
+asio::awaitable<void> accept_all(StatePointer state) {
+    while (state->acceptor.is_open()) {
+        Local::socket socket(state->io);
+        const auto result = co_await state->acceptor.async_accept(socket, use_result);
+        const auto& error = std::get<0>(result);
+        if (error == asio::error::operation_aborted) co_return;
+        if (error) {
+            // No descriptor left, or the client went at once.
+            co_await pause(accept_pause);
+        } else if (state->connections >= state->daemon.settings().admin.max_connections) {
+            asio::co_spawn(state->io, turn_away(std::move(socket)), asio::detached);
+        } else {
+            asio::co_spawn(state->io, session(state, std::move(socket)), asio::detached);
+        }
+    }
+}
+
+}  // namespace
+
+AdminServer::AdminServer(asio::io_context& io, Daemon& daemon, int listening)
+    : state_(std::make_shared<State>(io, daemon)) {
+    state_->acceptor.assign(Local(), listening);
+}
+
+AdminServer::~AdminServer() { stop(); }
+
+void AdminServer::start() { asio::co_spawn(state_->io, accept_all(state_), asio::detached); }
+
+void AdminServer::stop() {
+    ErrorCodeOf ignored;
+    state_->acceptor.close(ignored);
+}
+
+}  // namespace postfathom

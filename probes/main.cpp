@@ -1,2 +1,209 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+// postfathom-probed: follows the mail log, runs probes, writes the cache, answers operators.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/datagram_protocol.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "lib/cache/lmdb_cache.hpp"
+#include "lib/config/load.hpp"
+#include "lib/mail_log/follower.hpp"
+#include "lib/net/deadline.hpp"
+#include "lib/net/listener.hpp"
+#include "lib/net/notice.hpp"
+#include "probes/admin_server.hpp"
+#include "probes/daemon.hpp"
+#include "probes/engine.hpp"
+#include "probes/resolver.hpp"
+
+namespace postfathom {
+namespace {
+
+using Datagrams = boost::asio::local::datagram_protocol;
+
+// sysexits(3).
+constexpr int exit_unavailable = 69;
+constexpr int exit_io = 74;
+constexpr int exit_config = 78;
+
+constexpr std::chrono::seconds refresh_interval{10};
+constexpr std::chrono::hours expiry_interval{24};
+constexpr std::chrono::seconds resolve_timeout{15};
+
+// The engine with the settings it looks at; probes under way keep theirs across a reload.
+struct EngineInUse {
+    explicit EngineInUse(const Settings::Probe& probe) : settings(probe), engine(settings) {}
+    Settings::Probe settings;
+    ProbeEngine engine;
+};
+
+asio::awaitable<Report> run_probe(std::shared_ptr<EngineInUse> in_use, ProbeRequest request,
+                                  ProgressSink progress) {
+    co_return co_await in_use->engine.probe(std::move(request), std::move(progress));
+}
+
+ProbeFunction probe_function(const Settings& settings) {
+    auto in_use = std::make_shared<EngineInUse>(settings.probe);
+    return [in_use](ProbeRequest request, ProgressSink progress) {
+        return run_probe(in_use, std::move(request), std::move(progress));
+    };
+}
+
+asio::awaitable<std::vector<IpAddress>> addresses_of(std::shared_ptr<Resolver> resolver,
+                                                     NextHop next_hop) {
+    const auto found = co_await resolver->resolve(std::move(next_hop), {}, resolve_timeout);
+    std::vector<IpAddress> addresses;
+    if (found)
+        for (const auto& host : found->hosts)
+            addresses.insert(addresses.end(), host.addresses.begin(), host.addresses.end());
+    co_return addresses;
+}
+
+ResolveFunction resolve_function() {
+    auto resolver = std::make_shared<Resolver>();
+    return [resolver](NextHop next_hop) { return addresses_of(resolver, std::move(next_hop)); };
+}
+
+asio::awaitable<void> receive_notices(Daemon& daemon, Datagrams::socket& socket) {
+    // A longer datagram arrives cut, and is refused as broken JSON.
+    std::array<char, max_notice_bytes + 1> buffer{};
+    for (;;) {
+        const auto result = co_await socket.async_receive(asio::buffer(buffer), use_result);
+        const auto& [error, length] = result;
+        if (error == asio::error::operation_aborted) co_return;
+        if (error)
+            co_await pause(std::chrono::seconds{1});
+        else
+            daemon.on_notice({buffer.data(), length});
+    }
+}
+
+asio::awaitable<void> refresh_by_the_clock(Daemon& daemon) {
+    auto next_expiry = std::chrono::steady_clock::now() + expiry_interval;
+    for (;;) {
+        co_await pause(refresh_interval);
+        daemon.refresh();
+        if (std::chrono::steady_clock::now() < next_expiry) continue;
+        next_expiry += expiry_interval;
+        daemon.remove_expired();
+    }
+}
+
+void log_lines(log::Level level, std::string_view before, const std::string& text) {
+    for (const auto line : split(text, '\n'))
+        if (!line.empty()) log::write(level, fmt::format("{}{}", before, line));
+}
+
+// What a running daemon cannot change.
+bool needs_restart(const Settings& now, const Settings& then) {
+    return now.cache.directory != then.cache.directory ||
+           now.cache.max_bytes != then.cache.max_bytes ||
+           now.cache.max_destinations != then.cache.max_destinations ||
+           now.notice.socket != then.notice.socket || now.mail_log.file != then.mail_log.file ||
+           now.admin.socket != then.admin.socket ||
+           now.admin.socket_mode != then.admin.socket_mode || now.log.target != then.log.target;
+}
+
+void reload(const std::string& file, Daemon& daemon) {
+    const auto settings = load_settings_or_defaults(file);
+    if (!settings) {
+        log_lines(log::Level::error, "reload refused: ", settings.error().message);
+        return;
+    }
+    if (needs_restart(daemon.settings(), *settings))
+        log::warning("{}: changes of [cache], sockets, mail_log.file and log.target take a restart",
+                     file);
+    log::set_level(settings->log.level);
+    daemon.reload(*settings, probe_function(*settings));
+    log::info("{}: settings reloaded", file);
+}
+
+asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::string file) {
+    asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+    for (;;) {
+        const auto result = co_await signals.async_wait(use_result);
+        const auto& [error, number] = result;
+        if (error) co_return;
+        if (number != SIGHUP) break;
+        reload(file, daemon);
+    }
+    io.stop();
+}
+
+Result<int> admin_socket(const Settings& settings) {
+    const auto mode = parse_socket_mode(settings.admin.socket_mode);
+    if (!mode) return tl::make_unexpected(mode.error());
+    return listen_unix(SocketPlace{settings.admin.socket, *mode, {}, {}});
+}
+
+int fail_to_start(const Error& error, int status) {
+    log_lines(log::Level::error, "cannot start: ", error.message);
+    return status;
+}
+
+int serve(const std::string& file, const Settings& settings) {
+    auto cache = open_cache_for_writing(
+        settings.cache.directory, {settings.cache.max_bytes, settings.cache.max_destinations});
+    if (!cache)
+        return fail_to_start(cache.error(),
+                             cache.error().code == ErrorCode::refused ? exit_unavailable : exit_io);
+    const auto admin = admin_socket(settings);
+    if (!admin) return fail_to_start(admin.error(), exit_unavailable);
+    const auto notices = bind_unix_datagram(SocketPlace{settings.notice.socket, 0660, {}, {}});
+    if (!notices) return fail_to_start(notices.error(), exit_unavailable);
+
+    asio::io_context io(1);
+    Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
+    Datagrams::socket notice_socket(io, Datagrams(), *notices);
+    AdminServer server(io, daemon, *admin);
+    std::optional<LogFollower> follower;
+    if (!settings.mail_log.file.empty()) {
+        follower.emplace(io.get_executor(), settings.mail_log.file,
+                         [&daemon](std::string_view line) { daemon.on_log_line(line); });
+        follower->start();
+    }
+    server.start();
+    asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
+    asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);
+    asio::co_spawn(io, obey_signals(io, daemon, file), asio::detached);
+    const auto known = (*cache)->counters();
+    log::info("ready: {} destinations known, admin socket {}, mail log {}", known.next_hops,
+              settings.admin.socket,
+              settings.mail_log.file.empty() ? "not followed" : settings.mail_log.file);
+    io.run();
+    log::info("ended");
+    return 0;
+}
+
+}  // namespace
+}  // namespace postfathom
+
+int main(int argc, char** argv) {
+    using namespace postfathom;
+    CLI::App app(
+        "Postfathom's prober: follows the mail log, probes destinations, keeps the cache.");
+    std::string file = default_config_file;
+    app.add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    app.set_version_flag("--version", POSTFATHOM_VERSION);
+    CLI11_PARSE(app, argc, argv);
+
+    const auto settings = load_settings_or_defaults(file);
+    if (!settings) {
+        fmt::print(stderr, "{}\n", settings.error().message);
+        return exit_config;
+    }
+    log::start("postfathom-probed", settings->log.target, settings->log.level);
+    // A client of a socket may go at any time.
+    std::signal(SIGPIPE, SIG_IGN);
+    return serve(file, *settings);
+}

@@ -1,1 +1,234 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "probes/observer.hpp"
+
+#include <algorithm>
+
+#include "lib/destination/next_hop.hpp"
+
+namespace postfathom {
+
+namespace {
+
+Endpoint endpoint_of(const LoggedPeer& peer) {
+    Endpoint endpoint;
+    endpoint.address = peer.address;
+    // Texts about a conversation name no port.
+    endpoint.port = peer.port.value_or(25);
+    endpoint.service = service_for_port(endpoint.port);
+    // Postfix prints the address in place of a name for literals, and "unknown" for nothing.
+    if (peer.host != "unknown" && !IpAddress::parse(peer.host)) endpoint.name = peer.host;
+    return endpoint;
+}
+
+// Trouble that a probe can find the cause of. A server that says no has said it.
+bool worth_a_look(TroubleKind kind) { return kind != TroubleKind::refused_to_talk; }
+
+void add_peer(std::vector<LoggedPeer>& peers, const LoggedPeer& peer) {
+    const auto same = std::find_if(peers.begin(), peers.end(), [&](const LoggedPeer& known) {
+        return known.address == peer.address &&
+               (!known.port || !peer.port || *known.port == *peer.port);
+    });
+    if (same == peers.end()) {
+        if (peers.size() < Observer::max_peers) peers.push_back(peer);
+    } else if (!same->port) {
+        *same = peer;  // the one that names a port knows more
+    }
+}
+
+}  // namespace
+
+void SeenPlaces::note(ProbePlace place) {
+    if (const auto known = by_name_.find(place.next_hop); known != by_name_.end()) {
+        order_.splice(order_.begin(), order_, known->second);
+        // What the milter learned is not undone by a guess from the log.
+        if (place.assumed && !order_.front().assumed) return;
+        order_.front() = std::move(place);
+        return;
+    }
+    if (order_.size() >= limit_) {
+        by_name_.erase(order_.back().next_hop);
+        order_.pop_back();
+    }
+    order_.push_front(std::move(place));
+    by_name_.emplace(order_.front().next_hop, order_.begin());
+}
+
+std::optional<ProbePlace> SeenPlaces::find(const std::string& next_hop) const {
+    const auto known = by_name_.find(next_hop);
+    if (known == by_name_.end()) return std::nullopt;
+    return *known->second;
+}
+
+std::vector<ProbeWish> Observer::line(const LogLine& line) {
+    if (const auto* status = std::get_if<DeliveryStatus>(&line.event))
+        return outcome(line, *status);
+    if (const auto* ill = std::get_if<Trouble>(&line.event)) trouble(line.pid, *ill);
+    if (const auto* tls = std::get_if<TlsEstablished>(&line.event))
+        established(line.pid, tls->peer);
+    return {};
+}
+
+Observer::Delivery& Observer::delivery_of(std::uint32_t pid) {
+    if (const auto known = deliveries_.find(pid); known != deliveries_.end()) return known->second;
+    if (pids_.size() >= max_processes) {
+        deliveries_.erase(pids_.front());
+        pids_.pop_front();
+    }
+    pids_.push_back(pid);
+    return deliveries_[pid];
+}
+
+void Observer::trouble(std::uint32_t pid, const Trouble& trouble) {
+    ++counters_.troubles;
+    auto& delivery = delivery_of(pid);
+    // An smtp(8) process serves one delivery at a time: after an outcome comes the next one.
+    if (!delivery.reported.empty()) delivery = Delivery{};
+    if (trouble.peer && worth_a_look(trouble.kind)) add_peer(delivery.ill_peers, *trouble.peer);
+}
+
+// A second attempt at the same address went well, e.g. without a middlebox's bad day.
+void Observer::established(std::uint32_t pid, const LoggedPeer& peer) {
+    const auto known = deliveries_.find(pid);
+    if (known == deliveries_.end()) return;
+    std::erase_if(known->second.ill_peers, [&](const LoggedPeer& ill) {
+        return ill.address == peer.address && (!ill.port || ill.port == peer.port);
+    });
+}
+
+ProbePlace Observer::place_for(const std::string& domain,
+                               const std::optional<LoggedPeer>& peer) const {
+    ProbePlace place;
+    if (peer) place.peer = endpoint_of(*peer);
+    if (const auto route = cache_.route(domain)) {
+        place.next_hop = route->next_hop;
+        place.verbatim = route->verbatim;
+        return place;
+    }
+    // Without a route that says otherwise Postfix sends to the recipient's domain.
+    if (const auto next_hop = parse_next_hop(domain)) {
+        place.next_hop = to_string(*next_hop);
+        place.assumed = true;
+        const auto known = cache_.next_hop(place.next_hop);
+        const auto confirms = [&](const Endpoint& endpoint) {
+            return place.peer && endpoint.address == place.peer->address;
+        };
+        if (known && std::any_of(known->endpoints.begin(), known->endpoints.end(), confirms))
+            place.assumed = false;
+    }
+    return place;
+}
+
+// Mail got through to a place that we call ill.
+bool Observer::mended(const ProbePlace& place) const {
+    if (const auto known = cache_.next_hop(place.next_hop)) return ill(known->verdict);
+    if (!place.peer) return false;
+    const auto known = cache_.endpoint(place.peer->address, place.peer->port);
+    return known && ill(known->verdict);
+}
+
+std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStatus& status) {
+    ++counters_.deliveries;
+    auto found = deliveries_.find(line.pid);
+    if (found != deliveries_.end() && !found->second.reported.empty() &&
+        found->second.reported != line.queue_id)
+        found->second = Delivery{};
+
+    std::vector<LoggedPeer> ill_peers;
+    if (found != deliveries_.end()) {
+        ill_peers = found->second.ill_peers;
+        found->second.reported = line.queue_id;
+    }
+    const bool sent = status.status == "sent";
+    const bool in_trouble = !sent && status.trouble && worth_a_look(*status.trouble);
+    if (in_trouble) {
+        if (status.reason_peer) add_peer(ill_peers, *status.reason_peer);
+        if (status.relay && ill_peers.empty()) add_peer(ill_peers, *status.relay);
+    }
+
+    const auto place = place_for(status.recipient_domain, status.relay);
+    if (status.relay && !place.next_hop.empty()) places_.note(place);
+
+    std::vector<ProbeWish> wishes;
+    // Trouble before a "sent" counts too: Postfix went on to another server, or to clear text.
+    for (const auto& peer : ill_peers) {
+        auto ill_place = place_for(status.recipient_domain, peer);
+        if (!ill_place.next_hop.empty()) places_.note(ill_place);
+        wishes.push_back({std::move(ill_place), ProbeReason::failure_seen});
+    }
+    // A text without a host, and no line that named one: the route alone may tell the place.
+    if (ill_peers.empty() && in_trouble && !place.assumed && !place.next_hop.empty())
+        wishes.push_back({place, ProbeReason::failure_seen});
+    if (sent && ill_peers.empty() && status.relay && mended(place))
+        wishes.push_back({place, ProbeReason::recovered});
+    return wishes;
+}
+
+std::vector<ProbeWish> Observer::notice(const Notice& notice, CacheChange& change, WallTime now) {
+    if (const auto* route = std::get_if<RouteLearned>(&notice)) return learned(*route, change, now);
+    if (const auto* wish = std::get_if<VerdictWanted>(&notice)) return wanted(*wish);
+    if (const auto* failure = std::get_if<FailureSeen>(&notice)) return failed(*failure);
+    return {};
+}
+
+std::vector<ProbeWish> Observer::learned(const RouteLearned& notice, CacheChange& change,
+                                         WallTime now) {
+    const auto next_hop = parse_next_hop(notice.route.next_hop);
+    if (!next_hop || notice.route.domain.empty()) return {};
+    auto route = notice.route;
+    route.next_hop = to_string(*next_hop);
+    route.learned_at = now;
+    ProbePlace place;
+    place.next_hop = route.next_hop;
+    place.verbatim = route.verbatim;
+    places_.note(place);
+    change.routes.push_back(std::move(route));
+    if (cache_.next_hop(place.next_hop)) return {};
+    return {{std::move(place), ProbeReason::verdict_wanted}};
+}
+
+std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
+    const auto parsed = parse_next_hop(notice.next_hop);
+    if (!parsed) return {};
+    const auto next_hop = to_string(*parsed);
+    if (auto place = places_.find(next_hop))
+        return {{std::move(*place), ProbeReason::verdict_wanted}};
+    ProbePlace place;
+    place.next_hop = next_hop;
+    if (const auto route = cache_.route(parsed->host); route && route->next_hop == next_hop) {
+        place.verbatim = route->verbatim;
+        return {{std::move(place), ProbeReason::verdict_wanted}};
+    }
+    if (cache_.next_hop(next_hop)) return {{std::move(place), ProbeReason::verdict_wanted}};
+    // Recipient domains are chosen by outsiders.
+    ++counters_.not_ours;
+    return {};
+}
+
+// smtp(8) itself asked for the text of a failure there, so it is a place that Postfix sends to.
+std::vector<ProbeWish> Observer::failed(const FailureSeen& notice) {
+    ProbePlace place;
+    if (!notice.endpoint.address.is_unspecified()) place.peer = notice.endpoint;
+    if (const auto next_hop = parse_next_hop(notice.next_hop)) {
+        place.next_hop = to_string(*next_hop);
+        place.assumed = !places_.find(place.next_hop) && !cache_.next_hop(place.next_hop);
+    } else if (place.peer) {
+        if (const auto known = cache_.endpoint(place.peer->address, place.peer->port);
+            known && !known->next_hops.empty())
+            place.next_hop = known->next_hops.front();
+    }
+    if (place.next_hop.empty() && !place.peer) return {};
+    if (place.assumed && !place.peer) {
+        ++counters_.not_ours;
+        return {};
+    }
+    return {{std::move(place), ProbeReason::failure_seen}};
+}
+
+Observer::Counters Observer::counters() const {
+    auto counters = counters_;
+    counters.processes = deliveries_.size();
+    counters.places = places_.size();
+    return counters;
+}
+
+}  // namespace postfathom

@@ -1,1 +1,240 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "probes/schedule.hpp"
+
+#include <algorithm>
+
+namespace postfathom {
+
+namespace {
+
+// Doubles `pause` `times` times, up to the longest one.
+Schedule::Duration doubled(Schedule::Duration pause, std::uint32_t times) {
+    const auto longest = std::max(pause, Schedule::longest_pause);
+    for (; times > 0 && pause < longest; --times) pause *= 2;
+    return std::min(pause, longest);
+}
+
+}  // namespace
+
+std::string_view to_string(ProbeReason reason) {
+    switch (reason) {
+        case ProbeReason::operator_asked:
+            return "operator-asked";
+        case ProbeReason::recovered:
+            return "recovered";
+        case ProbeReason::failure_seen:
+            return "failure-seen";
+        case ProbeReason::verdict_wanted:
+            return "verdict-wanted";
+        case ProbeReason::refresh_due:
+            return "refresh-due";
+    }
+    return "";
+}
+
+std::string ProbePlace::key() const {
+    if (next_hop.empty() && peer) return to_string(*peer);
+    return next_hop;
+}
+
+bool worth_probing(ProbeReason reason, const std::optional<KnownVerdict>& known, WallTime now,
+                   const AgeLimits& limits) {
+    if (reason == ProbeReason::operator_asked) return true;
+    if (!known) return reason != ProbeReason::recovered;
+    const auto age = freshness(*known, now, limits);
+    switch (reason) {
+        case ProbeReason::recovered:
+            return ill(*known) && age != Freshness::expired;
+        // A fresh verdict of ill health explains the failure already; a healthy one is now in
+        // doubt.
+        case ProbeReason::failure_seen:
+            return !ill(*known) || age != Freshness::fresh;
+        default:
+            return age != Freshness::fresh;
+    }
+}
+
+Schedule::Schedule(const Limits& limits, Time now) : limits_(limits), refilled_(now), swept_(now) {
+    tokens_ = bucket_size();
+}
+
+// A tenth of the hour's budget may be spent at once, e.g. after a restart.
+double Schedule::bucket_size() const { return std::max(1.0, limits_.per_hour / 10.0); }
+
+void Schedule::refill(Time now) {
+    const std::chrono::duration<double, std::ratio<3600>> hours = now - refilled_;
+    refilled_ = now;
+    tokens_ = std::min(bucket_size(), tokens_ + hours.count() * limits_.per_hour);
+}
+
+// A person's request does not wait for the budget, but is paid for from it: at most one bucket
+// ahead.
+bool Schedule::budget_left(ProbeReason reason) const {
+    if (reason == ProbeReason::operator_asked) return tokens_ > -bucket_size();
+    return limits_.per_hour > 0 && tokens_ >= 1.0;
+}
+
+Schedule::Duration Schedule::pause_after(const History& history, ProbeReason reason) const {
+    if (reason == ProbeReason::operator_asked) return Duration::zero();
+    // Mail that got through is news, whatever happened to our probes; unless it keeps being no
+    // news.
+    if (reason == ProbeReason::recovered)
+        return doubled(limits_.min_interval, history.false_hopes_run);
+    return doubled(limits_.min_interval, history.no_answer_run > 0 ? history.no_answer_run - 1 : 0);
+}
+
+Schedule::Time Schedule::not_before(const std::string& key, ProbeReason reason) const {
+    const auto known = history_.find(key);
+    if (known == history_.end()) return Time::min();
+    return known->second.last_start + pause_after(known->second, reason);
+}
+
+Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time now) {
+    const auto key = place.key();
+    if (const auto under_way = running_.find(key); under_way != running_.end()) {
+        // Its verdict may stem from before the mending.
+        if (reason == ProbeReason::recovered) under_way->second.again = Job{place, reason};
+        // A person asks for the next hop itself, not for whether it is the one.
+        if (reason == ProbeReason::operator_asked && under_way->second.job.place.assumed)
+            under_way->second.again = Job{place, reason};
+        ++counters_.joined;
+        return Accepted::joined;
+    }
+    if (const auto queued = pending_.find(key); queued != pending_.end()) {
+        ++counters_.joined;
+        if (queued->second.job.place.assumed && !place.assumed)
+            queued->second.job.place = std::move(place);
+        if (reason >= queued->second.job.reason) return Accepted::joined;
+        auto pending = queued->second;
+        erase(queued);
+        pending.job.reason = reason;
+        pending.order = next_order_++;
+        insert(key, std::move(pending), now);
+        return Accepted::joined;
+    }
+    if (!make_room(reason)) return Accepted::no_room;
+    Pending pending;
+    pending.job = Job{std::move(place), reason};
+    pending.order = next_order_++;
+    insert(key, std::move(pending), now);
+    return Accepted::queued;
+}
+
+void Schedule::insert(const std::string& key, Pending pending, Time now) {
+    pending.not_before = not_before(key, pending.job.reason);
+    pending.ready = pending.not_before <= now;
+    all_.emplace(rank(pending), key);
+    if (pending.ready)
+        ready_.emplace(rank(pending), key);
+    else
+        waiting_.emplace(pending.not_before, key);
+    pending_.emplace(key, std::move(pending));
+}
+
+void Schedule::erase(std::unordered_map<std::string, Pending>::iterator entry) {
+    const auto& pending = entry->second;
+    all_.erase(rank(pending));
+    if (pending.ready)
+        ready_.erase(rank(pending));
+    else
+        waiting_.erase({pending.not_before, entry->first});
+    pending_.erase(entry);
+}
+
+// Drops the oldest of the least important, unless the newcomer is less important still.
+bool Schedule::make_room(ProbeReason reason) {
+    if (pending_.size() < limits_.queue) return true;
+    ++counters_.dropped;
+    if (all_.empty()) return false;
+    const int least = all_.rbegin()->first.first;
+    if (static_cast<int>(reason) > least || least == static_cast<int>(ProbeReason::operator_asked))
+        return false;
+    erase(pending_.find(all_.lower_bound({least, 0})->second));
+    return true;
+}
+
+void Schedule::wake_waiting(Time now) {
+    while (!waiting_.empty() && waiting_.begin()->first <= now) {
+        auto& pending = pending_.at(waiting_.begin()->second);
+        pending.ready = true;
+        ready_.emplace(rank(pending), waiting_.begin()->second);
+        waiting_.erase(waiting_.begin());
+    }
+}
+
+std::vector<Schedule::Job> Schedule::start(Time now) {
+    refill(now);
+    wake_waiting(now);
+    forget_old_history(now);
+    std::vector<Job> jobs;
+    while (running_.size() < limits_.concurrent && !ready_.empty()) {
+        const auto entry = pending_.find(ready_.begin()->second);
+        if (!budget_left(entry->second.job.reason)) break;
+        tokens_ -= 1.0;
+        const auto key = entry->first;
+        jobs.push_back(entry->second.job);
+        erase(entry);
+        history_[key].last_start = now;
+        running_.emplace(key, Running{jobs.back(), {}});
+        ++counters_.started;
+    }
+    return jobs;
+}
+
+void Schedule::finished(const std::string& key, Ending ending, bool ill, Time now) {
+    const auto entry = running_.find(key);
+    if (entry == running_.end()) return;
+    const auto done = std::move(entry->second);
+    running_.erase(entry);
+    ++counters_.finished;
+    auto& history = history_[key];
+    history.no_answer_run = ending == Ending::no_answer ? history.no_answer_run + 1 : 0;
+    if (!ill)
+        history.false_hopes_run = 0;
+    else if (done.job.reason == ProbeReason::recovered)
+        ++history.false_hopes_run;
+    if (done.again) request(done.again->place, done.again->reason, now);
+}
+
+// A place's history matters while it can still delay a probe, and as long again for the doubling.
+void Schedule::forget_old_history(Time now) {
+    if (now - swept_ < std::chrono::minutes{10}) return;
+    swept_ = now;
+    std::erase_if(history_, [&](const auto& entry) {
+        return !running_.contains(entry.first) &&
+               now - entry.second.last_start > 2 * std::max(limits_.min_interval, longest_pause);
+    });
+}
+
+bool Schedule::asked(const std::string& key) const {
+    const auto entry = pending_.find(key);
+    return entry != pending_.end() && entry->second.job.reason == ProbeReason::operator_asked;
+}
+
+std::optional<Schedule::Time> Schedule::wake() const {
+    // A full house waits for a result, not for a time.
+    if (running_.size() >= limits_.concurrent) return std::nullopt;
+    std::optional<Time> when;
+    if (!waiting_.empty()) when = waiting_.begin()->first;
+    if (!ready_.empty() && limits_.per_hour > 0) {
+        const bool asked =
+            ready_.begin()->first.first == static_cast<int>(ProbeReason::operator_asked);
+        const double missing = (asked ? 1.0 - bucket_size() : 1.0) - tokens_;
+        const std::chrono::duration<double, std::ratio<3600>> hours{std::max(0.0, missing) /
+                                                                    limits_.per_hour};
+        // A millisecond more, so that rounding never wakes us just before.
+        const auto token =
+            refilled_ + std::chrono::duration_cast<Duration>(hours) + std::chrono::milliseconds{1};
+        when = when ? std::min(*when, token) : token;
+    }
+    return when;
+}
+
+Schedule::Counters Schedule::counters() const {
+    auto counters = counters_;
+    counters.queued = pending_.size();
+    counters.running = running_.size();
+    return counters;
+}
+
+}  // namespace postfathom

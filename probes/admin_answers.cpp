@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/admin_answers.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <charconv>
+
+#include "lib/base/text.hpp"
+#include "lib/cache/record_codec.hpp"
+
+namespace postfathom {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::size_t default_page = 100;
+constexpr std::size_t largest_page = 1000;
+constexpr std::size_t max_body_depth = 8;
+// Reports are our own, deeper than what others may send.
+constexpr std::size_t max_report_depth = 32;
+
+json::object summary(const Daemon& daemon, const NextHopRecord& record) {
+    json::object object;
+    object["next_hop"] = record.next_hop;
+    object["verdict"] = to_json(record.verdict);
+    object["freshness"] =
+        to_string(freshness(record.verdict, wall_now(), daemon.settings().cache.age));
+    return object;
+}
+
+json::value route_json(const std::optional<RouteRecord>& route) {
+    if (!route) return nullptr;
+    json::object object;
+    object["domain"] = route->domain;
+    object["next_hop"] = route->next_hop;
+    object["verbatim"] = route->verbatim;
+    object["transport"] = nullptr;
+    if (!route->transport.empty()) object["transport"] = route->transport;
+    object["learned_at"] = to_rfc3339(route->learned_at);
+    return object;
+}
+
+json::array endpoints_json(const std::vector<Endpoint>& endpoints) {
+    json::array array;
+    for (const auto& endpoint : endpoints) array.emplace_back(to_string(endpoint));
+    return array;
+}
+
+json::value report_json(const std::optional<std::string>& stored) {
+    if (!stored) return nullptr;
+    json::parse_options options;
+    options.max_depth = max_report_depth;
+    json::error_code error;
+    auto value = json::parse(*stored, error, {}, options);
+    if (error) return nullptr;
+    return value;
+}
+
+tl::expected<NextHop, AdminReply> next_hop_of(std::string_view text) {
+    auto next_hop = parse_next_hop(text);
+    if (next_hop) return *next_hop;
+    return tl::make_unexpected(
+        admin_error(400, "bad-destination", printable(next_hop.error().message, 512)));
+}
+
+struct Page {
+    std::string after;
+    std::size_t limit = default_page;
+};
+
+Result<Page> parse_page(std::string_view query) {
+    Page page;
+    if (query.empty()) return page;
+    for (const auto part : split(query, '&')) {
+        const auto equals = std::min(part.find('='), part.size());
+        const auto name = part.substr(0, equals);
+        const auto value = percent_decode(part.substr(std::min(equals + 1, part.size())));
+        if (!value) return tl::make_unexpected(value.error());
+        if (name == "after") {
+            page.after = *value;
+        } else if (name == "limit") {
+            const auto* end = value->data() + value->size();
+            const auto [rest, error] = std::from_chars(value->data(), end, page.limit);
+            if (error != std::errc{} || rest != end || page.limit < 1 || page.limit > largest_page)
+                return fail(ErrorCode::invalid_input,
+                            fmt::format("limit: expected a number from 1 to {}, found \"{}\"",
+                                        largest_page, printable(*value, 32)));
+        } else {
+            return fail(ErrorCode::invalid_input,
+                        fmt::format("unknown parameter \"{}\"; expected after or limit",
+                                    printable(name, 32)));
+        }
+    }
+    return page;
+}
+
+int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+AdminReply bad_body(const std::string& message) {
+    return admin_error(400, "bad-request",
+                       message + "; expected {\"destination\": \"NEXTHOP\", \"wait\": true|false}");
+}
+
+}  // namespace
+
+AdminReply admin_error(unsigned status, std::string_view code, std::string message) {
+    AdminReply reply{status, {}};
+    json::object error;
+    error["code"] = code;
+    error["message"] = std::move(message);
+    reply.body["error"] = std::move(error);
+    return reply;
+}
+
+Result<std::string> percent_decode(std::string_view text) {
+    std::string decoded;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] != '%') {
+            decoded += text[i];
+            continue;
+        }
+        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+        const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+        if (low < 0)
+            return fail(ErrorCode::invalid_input,
+                        "expected two hexadecimal digits after %, found \"" +
+                            printable(text.substr(i, 3), 8) + "\"");
+        decoded += static_cast<char>(high * 16 + low);
+        i += 2;
+    }
+    return decoded;
+}
+
+AdminReply answer_health() {
+    AdminReply reply;
+    reply.body["status"] = "ok";
+    return reply;
+}
+
+AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
+    const auto stored = daemon.cache().counters();
+    const auto counters = daemon.counters();
+    AdminReply reply;
+    reply.body["version"] = POSTFATHOM_VERSION;
+    reply.body["uptime"] = uptime.count();
+    reply.body["cache"] = {{"destinations", stored.next_hops},
+                           {"endpoints", stored.endpoints},
+                           {"paths", stored.paths},
+                           {"routes", stored.routes},
+                           {"bytes_used", stored.bytes_used},
+                           {"bytes_limit", stored.bytes_limit},
+                           {"unreadable", stored.unreadable},
+                           {"errors", counters.cache_errors}};
+    reply.body["schedule"] = {
+        {"queued", counters.schedule.queued},   {"running", counters.schedule.running},
+        {"started", counters.schedule.started}, {"finished", counters.schedule.finished},
+        {"joined", counters.schedule.joined},   {"dropped", counters.schedule.dropped}};
+    reply.body["mail_log"] = {{"lines", counters.log_lines},
+                              {"deliveries", counters.observer.deliveries},
+                              {"troubles", counters.observer.troubles}};
+    reply.body["notices"] = {{"received", counters.notices},
+                             {"unreadable", counters.bad_notices},
+                             {"not_ours", counters.observer.not_ours}};
+    return reply;
+}
+
+AdminReply answer_destinations(const Daemon& daemon, std::string_view query) {
+    const auto page = parse_page(query);
+    if (!page) return admin_error(400, "bad-query", page.error().message);
+    json::array destinations;
+    json::value next = nullptr;
+    std::string last;
+    daemon.cache().for_each_next_hop(page->after, [&](const NextHopRecord& record) {
+        if (destinations.size() == page->limit) {
+            next = json::string(last);
+            return false;
+        }
+        destinations.push_back(summary(daemon, record));
+        last = record.next_hop;
+        return true;
+    });
+    AdminReply reply;
+    reply.body["destinations"] = std::move(destinations);
+    reply.body["next"] = std::move(next);
+    return reply;
+}
+
+AdminReply answer_destination(const Daemon& daemon, std::string_view encoded) {
+    const auto decoded = percent_decode(encoded);
+    if (!decoded) return admin_error(400, "bad-destination", decoded.error().message);
+    const auto next_hop = next_hop_of(*decoded);
+    if (!next_hop) return next_hop.error();
+    return answer_next_hop(daemon, to_string(*next_hop));
+}
+
+AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
+    const auto& cache = daemon.cache();
+    const auto route = cache.route(next_hop);
+    // A recipient's domain stands for the next hop that its mail goes to.
+    auto record = cache.next_hop(route ? route->next_hop : next_hop);
+    if (!record && route) record = cache.next_hop(next_hop);
+    if (!record)
+        return admin_error(404, "unknown-destination",
+                           fmt::format("nothing is known of {}; probe it with: postfathom probe {}",
+                                       next_hop, next_hop));
+    AdminReply reply;
+    reply.body = summary(daemon, *record);
+    reply.body["route"] = route_json(route);
+    reply.body["endpoints"] = endpoints_json(record->endpoints);
+    reply.body["report"] = report_json(cache.report(record->next_hop));
+    return reply;
+}
+
+tl::expected<ProbeAsked, AdminReply> parse_probe_asked(std::string_view body) {
+    json::parse_options options;
+    options.max_depth = max_body_depth;
+    json::error_code error;
+    const auto value = json::parse({body.data(), body.size()}, error, {}, options);
+    if (error) return tl::make_unexpected(bad_body("the body is no JSON"));
+    if (!value.is_object()) return tl::make_unexpected(bad_body("the body is no JSON object"));
+    const auto& object = value.get_object();
+    for (const auto& member : object)
+        if (member.key() != "destination" && member.key() != "wait")
+            return tl::make_unexpected(
+                bad_body("unknown member \"" + printable(member.key(), 32) + "\""));
+    const auto* destination = object.if_contains("destination");
+    if (destination == nullptr || !destination->is_string())
+        return tl::make_unexpected(bad_body("\"destination\" is missing or no string"));
+    const auto* wait = object.if_contains("wait");
+    if (wait != nullptr && !wait->is_bool())
+        return tl::make_unexpected(bad_body("\"wait\" is neither true nor false"));
+    const auto next_hop = next_hop_of(destination->get_string());
+    if (!next_hop) return tl::make_unexpected(next_hop.error());
+    return ProbeAsked{*next_hop, std::string(destination->get_string()),
+                      wait != nullptr && wait->get_bool()};
+}
+
+}  // namespace postfathom

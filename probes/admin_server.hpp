@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin query socket: HTTP/1.1 with JSON over a UNIX socket, for the command line and for curl:
+//   curl --unix-socket /run/postfathom/admin.sock http://localhost/v1/destinations
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <memory>
+
+#include "probes/daemon.hpp"
+
+namespace postfathom {
+
+class AdminServer {
+  public:
+    // Takes over the listening socket. `io` and `daemon` outlive the server.
+    AdminServer(boost::asio::io_context& io, Daemon& daemon, int listening);
+    ~AdminServer();
+    AdminServer(const AdminServer&) = delete;
+    AdminServer& operator=(const AdminServer&) = delete;
+
+    void start();
+    // No new connections; those at hand end with the io_context.
+    void stop();
+
+    struct State;
+
+  private:
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace postfathom

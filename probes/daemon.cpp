@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/daemon.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/json/object.hpp>
+#include <exception>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "lib/cache/record_codec.hpp"
+#include "lib/mail_log/lines.hpp"
+#include "lib/net/deadline.hpp"
+#include "lib/net/notice.hpp"
+#include "probes/remember.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Next hops looked at per call of refresh(): a few milliseconds of work.
+constexpr std::size_t refresh_batch = 1000;
+// Resolution before the first connection of a probe.
+constexpr std::chrono::seconds resolve_limit{30};
+
+Schedule::Limits schedule_limits(const Settings& settings) {
+    Schedule::Limits limits;
+    limits.concurrent = settings.probe.concurrent;
+    limits.per_hour = settings.probe.per_hour;
+    limits.min_interval = settings.probe.min_interval;
+    return limits;
+}
+
+boost::json::object event(std::string_view name, const std::string& subject) {
+    boost::json::object object;
+    object["event"] = name;
+    object["at"] = to_rfc3339(wall_now());
+    object["next_hop"] = subject;
+    return object;
+}
+
+Report without_answer(const std::string& destination, TlsLevel floor, std::string summary) {
+    Report report;
+    report.destination = destination;
+    report.floor = floor;
+    report.diagnosis.summary = std::move(summary);
+    report.diagnosis.settles = "another probe";
+    return report;
+}
+
+// A broken promise in our own code ends that probe, not the daemon.
+boost::asio::awaitable<Report> without_exceptions(boost::asio::awaitable<Report> work,
+                                                  std::string destination, TlsLevel floor) {
+    std::string trouble;
+    try {
+        co_return co_await std::move(work);
+    } catch (const std::exception& broken) {
+        trouble = "the probe broke off: " + printable(broken.what());
+    }
+    log::error("{}: {}", destination, trouble);
+    co_return without_answer(destination, floor, trouble);
+}
+
+Schedule::Ending ending_of(const Diagnosis& diagnosis) {
+    switch (diagnosis.id) {
+        case DiagnosisId::inconclusive:
+        case DiagnosisId::unreachable:
+        case DiagnosisId::refused:
+        case DiagnosisId::no_route:
+        case DiagnosisId::name_error:
+        case DiagnosisId::greeting_timeout:
+            return Schedule::Ending::no_answer;
+        default:
+            return Schedule::Ending::conclusive;
+    }
+}
+
+// A bare address as a next hop, for a request that probes one endpoint.
+NextHop next_hop_of(const Endpoint& endpoint) {
+    NextHop next_hop;
+    next_hop.host = endpoint.address.to_string();
+    next_hop.mx_lookup = false;
+    next_hop.literal = endpoint.address;
+    next_hop.port = endpoint.port;
+    return next_hop;
+}
+
+}  // namespace
+
+Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWriter& cache,
+               ProbeFunction probe, ResolveFunction resolve)
+    : io_(io),
+      settings_(settings),
+      cache_(cache),
+      probe_(std::move(probe)),
+      resolve_(std::move(resolve)),
+      schedule_(schedule_limits(settings), Clock::now()),
+      observer_(cache),
+      events_(io.get_executor()),
+      wake_(io) {}
+
+void Daemon::on_log_line(std::string_view line) {
+    ++counters_.log_lines;
+    if (const auto parsed = parse_log_line(line)) wish(observer_.line(*parsed));
+}
+
+void Daemon::on_notice(std::string_view datagram) {
+    ++counters_.notices;
+    const auto notice = decode_notice(datagram);
+    if (!notice) {
+        ++counters_.bad_notices;
+        log::debug("notice: {}", printable(notice.error().message));
+        return;
+    }
+    CacheChange change;
+    const auto wishes = observer_.notice(*notice, change, wall_now());
+    if (!change.routes.empty()) store(change);
+    wish(wishes);
+}
+
+void Daemon::wish(const std::vector<ProbeWish>& wishes) {
+    for (const auto& wish : wishes) request(wish.place, wish.reason);
+}
+
+Schedule::Accepted Daemon::request(ProbePlace place, ProbeReason reason) {
+    std::optional<KnownVerdict> known;
+    if (place.peer && reason == ProbeReason::failure_seen) {
+        if (auto record = cache_.endpoint(place.peer->address, place.peer->port))
+            known = record->verdict;
+    } else if (auto record = cache_.next_hop(place.next_hop)) {
+        known = record->verdict;
+    } else if (place.peer && reason == ProbeReason::recovered) {
+        if (auto endpoint = cache_.endpoint(place.peer->address, place.peer->port))
+            known = endpoint->verdict;
+    }
+    if (!worth_probing(reason, known, wall_now(), settings_.cache.age))
+        return Schedule::Accepted::joined;
+    const auto accepted = schedule_.request(std::move(place), reason, Clock::now());
+    pump();
+    return accepted;
+}
+
+Result<void> Daemon::ask(const NextHop& next_hop, const std::string& verbatim) {
+    ProbePlace place;
+    place.next_hop = to_string(next_hop);
+    place.verbatim = verbatim;
+    if (request(std::move(place), ProbeReason::operator_asked) == Schedule::Accepted::no_room)
+        return fail(ErrorCode::full, "the queue of probes is full; try again later");
+    return {};
+}
+
+boost::asio::awaitable<Result<void>> Daemon::ask_and_wait(NextHop next_hop, std::string verbatim,
+                                                          Clock::duration limit) {
+    Waiter waiter{boost::asio::steady_timer(io_, limit)};
+    const auto entry = waiting_.emplace(to_string(next_hop), &waiter);
+    const auto asked = ask(next_hop, verbatim);
+    if (asked && !waiter.ended) co_await waiter.timer.async_wait(use_result);
+    waiting_.erase(entry);
+    if (!asked) co_return asked;
+    if (!waiter.ended) co_return fail(ErrorCode::timed_out, "the probe did not end in time");
+    co_return Result<void>{};
+}
+
+// Starts what is due and sets the clock for what is not.
+void Daemon::pump() {
+    for (auto& job : schedule_.start(Clock::now()))
+        boost::asio::co_spawn(io_, run(std::move(job)), boost::asio::detached);
+    const auto when = schedule_.wake();
+    if (!when) {
+        wake_.cancel();
+        return;
+    }
+    wake_.expires_at(*when);
+    wake_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) pump();
+    });
+}
+
+boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
+    const auto key = job.place.key();
+    auto begun = event("probe-started", key);
+    begun["reason"] = to_string(job.reason);
+    events_.publish(begun);
+    const auto start = Clock::now();
+
+    ProbePlace place = co_await settle(job.place);
+    Report report = co_await probe(place);
+    conclude(place, report);
+
+    auto ended = event("probe-finished", key);
+    ended["diagnosis"] = to_string(report.diagnosis.id);
+    ended["severity"] = to_string(report.diagnosis.severity);
+    ended["summary"] = brief(report.diagnosis);
+    ended["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+    events_.publish(ended);
+
+    schedule_.finished(key, ending_of(report.diagnosis),
+                       report.diagnosis.severity >= Severity::warning, Clock::now());
+    release_waiters(key);
+    follow_up(job, place, report);
+    pump();
+}
+
+void Daemon::release_waiters(const std::string& key) {
+    if (schedule_.asked(key)) return;
+    const auto [first, last] = waiting_.equal_range(key);
+    for (auto entry = first; entry != last; ++entry) {
+        entry->second->ended = true;
+        entry->second->timer.cancel();
+    }
+}
+
+// A recipient's domain counts as the next hop only when the server that Postfix used is one of its
+// own.
+boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
+    if (!place.assumed || !place.peer) co_return place;
+    const auto next_hop = parse_next_hop(place.next_hop);
+    std::vector<IpAddress> addresses;
+    if (next_hop) {
+        auto work = resolve_(*next_hop);
+        auto found = co_await with_deadline(resolve_limit, std::move(work));
+        if (found) addresses = std::move(*found);
+    }
+    if (std::find(addresses.begin(), addresses.end(), place.peer->address) == addresses.end())
+        place.next_hop.clear();
+    place.assumed = false;
+    co_return place;
+}
+
+ProbeRequest Daemon::request_for(const ProbePlace& place) const {
+    ProbeRequest request;
+    request.floor = settings_.tls.floor;
+    if (place.next_hop.empty() && place.peer) {
+        request.next_hop = next_hop_of(*place.peer);
+        request.only = place.peer;
+        request.verbatim = to_string(request.next_hop);
+    } else if (const auto next_hop = parse_next_hop(place.next_hop)) {
+        request.next_hop = *next_hop;
+        request.verbatim = place.verbatim.empty() ? place.next_hop : place.verbatim;
+    }
+    return request;
+}
+
+// More than the engine's own budget: only for an engine that forgets its deadlines.
+Clock::duration Daemon::longest_probe() const {
+    return settings_.probe.timeout * (settings_.probe.max_addresses + 1) + resolve_limit;
+}
+
+boost::asio::awaitable<Report> Daemon::probe(ProbePlace place) {
+    const auto destination = place.key();
+    auto guarded = without_exceptions(probe_(request_for(place), ProgressSink{}), destination,
+                                      settings_.tls.floor);
+    auto report = co_await with_deadline(longest_probe(), std::move(guarded));
+    if (report) co_return std::move(*report);
+    log::error("{}: the probe did not end in time", destination);
+    co_return without_answer(destination, settings_.tls.floor, "the probe did not end in time");
+}
+
+void Daemon::conclude(const ProbePlace& probed, const Report& report) {
+    const auto now = wall_now();
+    auto remembered = remember(report, probed, cache_, now, settings_.cache.age);
+    store(remembered.change);
+    if (!remembered.line.empty()) log::write(remembered.level, remembered.line);
+    if (!remembered.changed) return;
+    auto changed = event("verdict-changed", remembered.subject);
+    changed["verdict"] = to_json(remembered.verdict);
+    changed["was"] = nullptr;
+    if (remembered.before) changed["was"] = to_json(*remembered.before);
+    events_.publish(changed);
+}
+
+// The server that Postfix had trouble with may not be among those that were probed: another MX
+// answered well before it came to its turn.
+void Daemon::follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report) {
+    if (job.reason != ProbeReason::failure_seen || !probed.peer || probed.next_hop.empty()) return;
+    const auto is_peer = [&](const EndpointReport& endpoint) {
+        return endpoint.evidence.endpoint.address == probed.peer->address;
+    };
+    if (std::any_of(report.endpoints.begin(), report.endpoints.end(), is_peer)) return;
+    ProbePlace peer;
+    peer.peer = probed.peer;
+    request(std::move(peer), ProbeReason::failure_seen);
+}
+
+void Daemon::store(const CacheChange& change) {
+    const auto stored = cache_.store(change);
+    if (!stored) ++counters_.cache_errors;
+    if (!stored && !cache_broken_)
+        log::error("cache: {}; new verdicts are lost until this is mended", stored.error().message);
+    if (stored && cache_broken_) log::info("cache: verdicts are stored again");
+    cache_broken_ = !stored;
+}
+
+void Daemon::refresh() {
+    const auto now = wall_now();
+    std::size_t seen = 0;
+    std::vector<std::string> due;
+    std::string last;
+    cache_.for_each_next_hop(refresh_after_, [&](const NextHopRecord& record) {
+        last = record.next_hop;
+        if (ill(record.verdict) &&
+            freshness(record.verdict, now, settings_.cache.age) == Freshness::stale)
+            due.push_back(record.next_hop);
+        return ++seen < refresh_batch;
+    });
+    refresh_after_ = seen < refresh_batch ? std::string{} : last;
+    for (auto& next_hop : due) {
+        ProbePlace place;
+        place.next_hop = std::move(next_hop);
+        request(std::move(place), ProbeReason::refresh_due);
+    }
+}
+
+void Daemon::remove_expired() {
+    const auto removed = cache_.remove_older_than(wall_now());
+    if (!removed)
+        log::error("cache: {}", removed.error().message);
+    else if (*removed > 0)
+        log::debug("cache: {} expired records removed", *removed);
+}
+
+void Daemon::reload(const Settings& settings, ProbeFunction probe) {
+    settings_ = settings;
+    probe_ = std::move(probe);
+    schedule_.set_limits(schedule_limits(settings));
+    pump();
+}
+
+Daemon::Counters Daemon::counters() const {
+    auto counters = counters_;
+    counters.schedule = schedule_.counters();
+    counters.observer = observer_.counters();
+    return counters;
+}
+
+}  // namespace postfathom

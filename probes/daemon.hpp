@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sounding: what is seen and asked goes in, probes are run at the schedule's pace, what they
+// find goes to the cache, the log and the event stream. One thread, one io_context.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/cache/probe_cache.hpp"
+#include "lib/config/settings.hpp"
+#include "lib/diagnosis/report.hpp"
+#include "probes/engine.hpp"
+#include "probes/events.hpp"
+#include "probes/observer.hpp"
+#include "probes/schedule.hpp"
+
+namespace postfathom {
+
+// Plain functions that return a coroutine, not coroutine lambdas with captures.
+using ProbeFunction = std::function<boost::asio::awaitable<Report>(ProbeRequest, ProgressSink)>;
+// The addresses behind a next hop; empty when they cannot be had. Decides whether a peer of the log
+// belongs to a recipient's domain.
+using ResolveFunction = std::function<boost::asio::awaitable<std::vector<IpAddress>>(NextHop)>;
+
+class Daemon {
+  public:
+    // `io` and `cache` outlive the daemon, and the daemon outlives the run of `io`.
+    Daemon(boost::asio::io_context& io, const Settings& settings, CacheWriter& cache,
+           ProbeFunction probe, ResolveFunction resolve);
+    Daemon(const Daemon&) = delete;
+    Daemon& operator=(const Daemon&) = delete;
+
+    void on_log_line(std::string_view line);
+    void on_notice(std::string_view datagram);
+
+    // For a person. The probe is queued or joined; ErrorCode::full when there is no room.
+    Result<void> ask(const NextHop& next_hop, const std::string& verbatim);
+    // As above, and waits for its end; ErrorCode::timed_out when `limit` came first.
+    boost::asio::awaitable<Result<void>> ask_and_wait(NextHop next_hop, std::string verbatim,
+                                                      std::chrono::steady_clock::duration limit);
+    // The longest time that a probe may take, for those who wait.
+    std::chrono::steady_clock::duration longest_probe() const;
+
+    // Asks for probes of what is ill and stale, a part of the cache per call.
+    void refresh();
+    void remove_expired();
+
+    // New settings for probes from now on; sockets and the cache stay as they are.
+    void reload(const Settings& settings, ProbeFunction probe);
+
+    const CacheReader& cache() const { return cache_; }
+    const Settings& settings() const { return settings_; }
+    Events& events() { return events_; }
+
+    struct Counters {
+        Schedule::Counters schedule;
+        Observer::Counters observer;
+        std::uint64_t log_lines = 0;
+        std::uint64_t notices = 0;
+        std::uint64_t bad_notices = 0;
+        std::uint64_t cache_errors = 0;
+    };
+    Counters counters() const;
+
+  private:
+    void wish(const std::vector<ProbeWish>& wishes);
+    Schedule::Accepted request(ProbePlace place, ProbeReason reason);
+    void pump();
+    boost::asio::awaitable<void> run(Schedule::Job job);
+    boost::asio::awaitable<ProbePlace> settle(ProbePlace place);
+    boost::asio::awaitable<Report> probe(ProbePlace place);
+    ProbeRequest request_for(const ProbePlace& place) const;
+    void release_waiters(const std::string& key);
+    void conclude(const ProbePlace& probed, const Report& report);
+    void follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report);
+    void store(const CacheChange& change);
+
+    boost::asio::io_context& io_;
+    Settings settings_;
+    CacheWriter& cache_;
+    ProbeFunction probe_;
+    ResolveFunction resolve_;
+    Schedule schedule_;
+    Observer observer_;
+    Events events_;
+    boost::asio::steady_timer wake_;
+    // Those who wait for a probe to end.
+    struct Waiter {
+        boost::asio::steady_timer timer;
+        bool ended = false;
+    };
+    std::multimap<std::string, Waiter*> waiting_;
+    bool cache_broken_ = false;
+    std::string refresh_after_;
+    Counters counters_;
+};
+
+}  // namespace postfathom

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what Postfix's log and the other daemons tell to places worth a probe. Only places that
+// Postfix itself sends to come out of here: an outsider who mails us must not be able to aim our
+// probes. Pure but for lookups in the cache; bounded.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "lib/cache/probe_cache.hpp"
+#include "lib/mail_log/lines.hpp"
+#include "lib/net/notice.hpp"
+#include "probes/schedule.hpp"
+
+namespace postfathom {
+
+// "Probe this, because".
+struct ProbeWish {
+    ProbePlace place;
+    ProbeReason reason = ProbeReason::failure_seen;
+    bool operator==(const ProbeWish&) const = default;
+};
+
+// Next hops that Postfix was seen to send to, the most recently seen kept.
+class SeenPlaces {
+  public:
+    explicit SeenPlaces(std::size_t limit) : limit_(limit) {}
+    void note(ProbePlace place);
+    std::optional<ProbePlace> find(const std::string& next_hop) const;
+    std::size_t size() const { return order_.size(); }
+
+  private:
+    std::size_t limit_;
+    std::list<ProbePlace> order_;  // most recent first
+    std::unordered_map<std::string, std::list<ProbePlace>::iterator> by_name_;
+};
+
+class Observer {
+  public:
+    static constexpr std::size_t max_processes = 4096;  // smtp(8) processes remembered
+    static constexpr std::size_t max_peers = 5;         // of one delivery; smtp_mx_address_limit
+    static constexpr std::size_t max_places = 20'000;
+
+    explicit Observer(const CacheReader& cache) : cache_(cache), places_(max_places) {}
+
+    // What a line of the mail log makes worth probing.
+    std::vector<ProbeWish> line(const LogLine& line);
+
+    // Likewise a notice. A learned route goes into `change`.
+    std::vector<ProbeWish> notice(const Notice& notice, CacheChange& change, WallTime now);
+
+    struct Counters {
+        std::uint64_t deliveries = 0;
+        std::uint64_t troubles = 0;
+        std::uint64_t not_ours = 0;  // verdicts wanted on places that Postfix was not seen to use
+        std::uint64_t processes = 0;
+        std::uint64_t places = 0;
+    };
+    Counters counters() const;
+
+  private:
+    // What the log of one smtp(8) process tells of its delivery at hand.
+    struct Delivery {
+        std::vector<LoggedPeer> ill_peers;
+        std::string
+            reported;  // queue id whose outcome was logged; the next one is another delivery
+    };
+
+    void trouble(std::uint32_t pid, const Trouble& trouble);
+    void established(std::uint32_t pid, const LoggedPeer& peer);
+    std::vector<ProbeWish> outcome(const LogLine& line, const DeliveryStatus& status);
+    Delivery& delivery_of(std::uint32_t pid);
+    ProbePlace place_for(const std::string& domain, const std::optional<LoggedPeer>& peer) const;
+    bool mended(const ProbePlace& place) const;
+    std::vector<ProbeWish> wanted(const VerdictWanted& notice);
+    std::vector<ProbeWish> failed(const FailureSeen& notice);
+    std::vector<ProbeWish> learned(const RouteLearned& notice, CacheChange& change, WallTime now);
+
+    const CacheReader& cache_;
+    std::unordered_map<std::uint32_t, Delivery> deliveries_;
+    std::deque<std::uint32_t> pids_;  // oldest first
+    SeenPlaces places_;
+    Counters counters_;
+};
+
+}  // namespace postfathom

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which place to probe when. Pure: requests, results and the time go in, what to start and when to
+// look again come out. Keeps one probe per place at a time, a pace, a budget and a bounded queue.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "lib/destination/endpoint.hpp"
+#include "lib/diagnosis/record.hpp"
+
+namespace postfathom {
+
+// Why somebody wants a probe, most important first.
+enum class ProbeReason {
+    operator_asked,  // a person waits for the answer
+    recovered,       // mail got through to a place we call ill: is it mended?
+    failure_seen,    // Postfix had trouble there
+    verdict_wanted,  // asked about by the mail path, and we know nothing or too old
+    refresh_due,     // what we know to be ill grows old
+};
+std::string_view to_string(ProbeReason reason);  // "operator-asked", ...
+
+// What to probe. A next hop, or just one endpoint when nothing better is known.
+struct ProbePlace {
+    std::string next_hop;          // canonical; empty: only the endpoint is known
+    std::string verbatim;          // as Postfix or the operator spelled it; empty: as next_hop
+    std::optional<Endpoint> peer;  // the endpoint that was seen in the log or named in a notice
+    // `next_hop` is only the recipient's domain, taken as Postfix does when no route says
+    // otherwise. It holds when `peer` is among its addresses; else the peer alone is probed.
+    bool assumed = false;
+
+    // One probe at a time per key.
+    std::string key() const;
+    bool operator==(const ProbePlace&) const = default;
+};
+
+// Whether a probe would tell anything new. `known` is the verdict on the peer, where one was seen,
+// else on the next hop.
+bool worth_probing(ProbeReason reason, const std::optional<KnownVerdict>& known, WallTime now,
+                   const AgeLimits& limits);
+
+class Schedule {
+  public:
+    using Time = std::chrono::steady_clock::time_point;
+    using Duration = std::chrono::steady_clock::duration;
+
+    struct Limits {
+        std::uint32_t concurrent = 8;
+        std::uint32_t per_hour = 600;
+        Duration min_interval = std::chrono::seconds{60};
+        std::size_t queue = 10'000;
+    };
+    // Longest pause between probes of a place that gives no answer.
+    static constexpr Duration longest_pause = std::chrono::hours{1};
+
+    enum class Accepted {
+        queued,   // will be started
+        joined,   // one is queued or under way already
+        no_room,  // the queue is full of more important ones
+    };
+
+    struct Job {
+        ProbePlace place;
+        ProbeReason reason = ProbeReason::verdict_wanted;
+    };
+
+    enum class Ending {
+        conclusive,  // healthy, or ill with a cause found
+        no_answer,   // inconclusive, unreachable, a name that cannot be resolved: asking again soon
+                     // is no use
+    };
+
+    struct Counters {
+        std::uint64_t queued = 0;   // now
+        std::uint64_t running = 0;  // now
+        std::uint64_t started = 0;
+        std::uint64_t finished = 0;
+        std::uint64_t joined = 0;
+        std::uint64_t dropped = 0;  // for want of room in the queue
+    };
+
+    explicit Schedule(const Limits& limits, Time now);
+
+    void set_limits(const Limits& limits) { limits_ = limits; }
+
+    Accepted request(ProbePlace place, ProbeReason reason, Time now);
+
+    // What to start now; each is under way until finished().
+    std::vector<Job> start(Time now);
+
+    // `ill`: the place was found ill. Makes us wait longer before believing the next sign of
+    // recovery.
+    void finished(const std::string& key, Ending ending, bool ill, Time now);
+
+    // When start() may have something to do again, without new requests or results. Nothing: not
+    // before one of those.
+    std::optional<Time> wake() const;
+
+    // A person waits for a probe that has not been started yet.
+    bool asked(const std::string& key) const;
+    bool running(const std::string& key) const { return running_.contains(key); }
+    Counters counters() const;
+
+  private:
+    struct Pending {
+        Job job;
+        std::uint64_t order = 0;
+        Time not_before{};
+        bool ready = false;
+    };
+    struct Running {
+        Job job;
+        std::optional<Job> again;  // what came while the probe was under way and it cannot answer
+    };
+    struct History {
+        Time last_start{};
+        std::uint32_t no_answer_run = 0;    // results without an answer, in a row
+        std::uint32_t false_hopes_run = 0;  // signs of recovery that were none, in a row
+    };
+    using Rank = std::pair<int, std::uint64_t>;  // reason, then order of arrival
+
+    static Rank rank(const Pending& pending) {
+        return {static_cast<int>(pending.job.reason), pending.order};
+    }
+    Time not_before(const std::string& key, ProbeReason reason) const;
+    Duration pause_after(const History& history, ProbeReason reason) const;
+    void insert(const std::string& key, Pending pending, Time now);
+    void erase(std::unordered_map<std::string, Pending>::iterator entry);
+    bool make_room(ProbeReason reason);
+    void wake_waiting(Time now);
+    void refill(Time now);
+    void forget_old_history(Time now);
+    double bucket_size() const;
+    bool budget_left(ProbeReason reason) const;
+
+    Limits limits_;
+    std::unordered_map<std::string, Pending> pending_;
+    std::map<Rank, std::string> all_;                 // pending, most important first
+    std::map<Rank, std::string> ready_;               // pending and due
+    std::set<std::pair<Time, std::string>> waiting_;  // pending and not due
+    std::unordered_map<std::string, Running> running_;
+    std::unordered_map<std::string, History> history_;
+    std::uint64_t next_order_ = 0;
+    double tokens_ = 0;
+    Time refilled_{};
+    Time swept_{};
+    Counters counters_;
+};
+
+}  // namespace postfathom
