@@ -1,1 +1,195 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "milter/callbacks.hpp"
+
+#include <fmt/format.h>
+#include <libmilter/mfapi.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "lib/diagnosis/header.hpp"
+
+namespace postfathom {
+namespace {
+
+// Set once before libmilter starts threads; see register_milter().
+MilterService* shared_service = nullptr;
+
+constexpr unsigned long wanted_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS;
+// We hear RCPT TO, headers and the end of the message, and answer the last one only.
+constexpr unsigned long unwanted_events = SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL |
+                                          SMFIP_NODATA | SMFIP_NOEOH | SMFIP_NOBODY |
+                                          SMFIP_NOUNKNOWN;
+constexpr unsigned long wanted_silence = SMFIP_NR_RCPT | SMFIP_NR_HDR;
+
+MilterSession* session_of(SMFICTX* context) {
+    return static_cast<MilterSession*>(smfi_getpriv(context));
+}
+
+// libmilter's interface lacks const; it does not write to names.
+char* name(const char* text) { return const_cast<char*>(text); }
+
+std::string_view macro(SMFICTX* context, const char* symbol) {
+    const char* value = smfi_getsymval(context, name(symbol));
+    return value == nullptr ? std::string_view() : value;
+}
+
+class Running {
+  public:
+    Running() { ++shared_service->running; }
+    ~Running() { --shared_service->running; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+};
+
+// Whatever happens in `work`, mail goes on with `answer`.
+template <typename Work>
+sfsistat with_answer(sfsistat answer, const char* where, Work work) noexcept {
+    const Running running;
+    const char* what = "unknown exception";
+    try {
+        work();
+        return answer;
+    } catch (const std::exception& caught) {
+        what = caught.what();
+        if (!shared_service->failed.test_and_set()) {
+            try {
+                log::error("milter: {}: {}; mail goes on without us. This is logged once", where,
+                           printable(what));
+            } catch (...) {  // no memory for a log line
+            }
+        }
+    } catch (...) {
+        if (!shared_service->failed.test_and_set()) log::write(log::Level::error, what);
+    }
+    return answer;
+}
+
+sfsistat on_negotiate(SMFICTX* context, unsigned long offered_actions, unsigned long offered_steps,
+                      unsigned long, unsigned long, unsigned long* actions, unsigned long* steps,
+                      unsigned long* reserved2, unsigned long* reserved3) {
+    // Until a session is there: nothing is asked for, so that nothing but the end of each message
+    // arrives.
+    *actions = 0;
+    *steps = offered_steps & (unwanted_events | SMFIP_NORCPT | SMFIP_NOHDRS);
+    *reserved2 = 0;
+    *reserved3 = 0;
+    return with_answer(SMFIS_CONTINUE, "negotiation", [&] {
+        auto session = std::make_unique<MilterSession>(*shared_service);
+        auto& agreement = session->agreement;
+        agreement.change_headers = (offered_actions & SMFIF_CHGHDRS) != 0;
+        agreement.add_headers = (offered_actions & SMFIF_ADDHDRS) != 0;
+        agreement.recipient_reply = (offered_steps & SMFIP_NR_RCPT) == 0;
+        agreement.header_reply = (offered_steps & SMFIP_NR_HDR) == 0;
+        if (smfi_setpriv(context, session.get()) != MI_SUCCESS) return;
+
+        *actions = offered_actions & wanted_actions;
+        *steps = offered_steps & (unwanted_events | wanted_silence);
+        if (!agreement.change_headers) *steps |= offered_steps & SMFIP_NOHDRS;
+        if ((offered_actions & SMFIF_SETSYMLIST) != 0) {
+            smfi_setsymlist(context, SMFIM_ENVRCPT,
+                            name("i {rcpt_addr} {rcpt_host} {rcpt_mailer}"));
+            smfi_setsymlist(context, SMFIM_EOM, name("i"));
+        }
+        session.release();  // libmilter keeps the pointer; on_close() deletes
+    });
+}
+
+sfsistat on_recipient(SMFICTX* context, char** arguments) {
+    auto* session = session_of(context);
+    if (session == nullptr) return SMFIS_CONTINUE;
+    const auto answer = session->agreement.recipient_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+    return with_answer(answer, "RCPT TO", [&] {
+        RecipientMacros macros{.mailer = macro(context, "{rcpt_mailer}"),
+                               .host = macro(context, "{rcpt_host}"),
+                               .recipient = macro(context, "{rcpt_addr}")};
+        if (macros.recipient.empty() && arguments != nullptr && arguments[0] != nullptr)
+            macros.recipient = arguments[0];
+        session->recipient(macros);
+    });
+}
+
+sfsistat on_header(SMFICTX* context, char* header_name, char*) {
+    auto* session = session_of(context);
+    if (session == nullptr) return SMFIS_CONTINUE;
+    const auto answer = session->agreement.header_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+    return with_answer(answer, "header", [&] {
+        if (header_name != nullptr) session->header(header_name);
+    });
+}
+
+// diagnosis_header_name is a literal, so data() ends in '\0'.
+void apply(SMFICTX* context, HeaderActions actions) {
+    for (auto copy = actions.remove; copy > 0; --copy)
+        smfi_chgheader(context, name(diagnosis_header_name.data()), static_cast<int>(copy),
+                       nullptr);
+    // Position 0 is above all others, Postfix's own Received: included; each insertion there pushes
+    // the one before it down.
+    for (auto value = actions.insert.rbegin(); value != actions.insert.rend(); ++value)
+        smfi_insheader(context, 0, name(diagnosis_header_name.data()), value->data());
+}
+
+sfsistat on_end_of_message(SMFICTX* context) {
+    auto* session = session_of(context);
+    if (session == nullptr) return SMFIS_CONTINUE;
+    return with_answer(SMFIS_CONTINUE, "end of message", [&] {
+        auto actions = session->end_of_message();
+        const auto queue_id = macro(context, "i");
+        if (actions.remove > 0)
+            log::info("{}: {} {} header(s) from outside removed{}", printable(queue_id, 32),
+                      actions.remove, diagnosis_header_name,
+                      actions.copies_left ? ", and more were left" : "");
+        if (!actions.insert.empty())
+            log::debug("{}: {} header(s) {} added", printable(queue_id, 32), actions.insert.size(),
+                       diagnosis_header_name);
+        apply(context, std::move(actions));
+    });
+}
+
+// After RSET, and once or twice around each message and STARTTLS in Postfix.
+sfsistat on_abort(SMFICTX* context) {
+    if (auto* session = session_of(context))
+        with_answer(SMFIS_CONTINUE, "abort", [&] { session->reset(); });
+    return SMFIS_CONTINUE;
+}
+
+sfsistat on_close(SMFICTX* context) {
+    const std::unique_ptr<MilterSession> session(session_of(context));
+    smfi_setpriv(context, nullptr);
+    return SMFIS_CONTINUE;
+}
+
+}  // namespace
+
+Result<void> register_milter(MilterService& service, int listening_descriptor) {
+    shared_service = &service;
+    auto connection = fmt::format("fd:{}", listening_descriptor);
+    if (smfi_setconn(connection.data()) != MI_SUCCESS)
+        return fail(ErrorCode::io, "libmilter refuses the listening socket: out of memory");
+    smfiDesc description{};
+    description.xxfi_name = name("postfathom-milter");
+    description.xxfi_version = SMFI_VERSION;
+    description.xxfi_flags = wanted_actions | SMFIF_SETSYMLIST;
+    description.xxfi_envrcpt = on_recipient;
+    description.xxfi_header = on_header;
+    description.xxfi_eom = on_end_of_message;
+    description.xxfi_abort = on_abort;
+    description.xxfi_close = on_close;
+    description.xxfi_negotiate = on_negotiate;
+    if (smfi_register(description) != MI_SUCCESS)
+        return fail(
+            ErrorCode::unsupported,
+            fmt::format("libmilter refuses our callbacks: expected interface version {:#x}; "
+                        "install the libmilter that this program was built with",
+                        SMFI_VERSION));
+    return {};
+}
+
+bool run_milter() { return smfi_main() == MI_SUCCESS; }
+
+void stop_milter() { smfi_stop(); }
+
+}  // namespace postfathom
