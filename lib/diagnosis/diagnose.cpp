@@ -63,6 +63,13 @@ double size_split_probability(std::uint32_t small_received, std::uint32_t large_
     return probability;
 }
 
+InboundPath inbound_path(const Evidence& evidence) {
+    const auto hole = rules::black_hole(evidence);
+    if (!hole && !rules::first_attempt_completed(evidence)) return evidence.inbound;
+    const auto found = hole ? *hole : rules::healthy(evidence);
+    return {.path_mtu = found.path_mtu, .exact = found.path_mtu_exact};
+}
+
 EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
     EndpointVerdict verdict;
     if (auto fault = conversation_fault(evidence, floor))

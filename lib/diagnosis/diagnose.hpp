@@ -31,4 +31,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor);
 // smaller ones and the handshake went through, false in a black hole, unknown otherwise.
 std::optional<bool> inbound_discovery_works(const Evidence& evidence);
 
+// The inbound path MTU as far as the attempts show it, whatever the verdict is.
+InboundPath inbound_path(const Evidence& evidence);
+
 }  // namespace postfathom

@@ -62,11 +62,11 @@ struct Diagnosis {
     double confidence = 0;
     // One sentence for the operator, with numbers; text from peers in it is printable().
     std::string summary;
-    std::vector<std::string> ruled_out;      // identifiers of what the evidence excludes
-    std::optional<PathMtu> path_mtu;         // the size the verdict is about
+    std::vector<std::string> ruled_out;  // identifiers of what the evidence excludes
+    std::optional<PathMtu> path_mtu;     // the size the verdict is about
     bool path_mtu_exact = false;
-    std::optional<Mss> usable_mss;           // shown to work by a counter-probe
-    std::string settles;                     // inconclusive only: what would settle it
+    std::optional<Mss> usable_mss;  // shown to work by a counter-probe
+    std::string settles;            // inconclusive only: what would settle it
 
     bool operator==(const Diagnosis&) const = default;
 };

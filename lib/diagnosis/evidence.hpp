@@ -27,23 +27,24 @@ enum class Phase {
 // How a phase, or a whole attempt, ended.
 enum class Outcome {
     ok,
-    timed_out,       // nothing more came before the deadline
-    refused,         // TCP: connection refused
-    unreachable,     // ICMP or local: host or network unreachable
-    no_route,        // local: no route, no address of that family
-    reset,           // TCP RST
-    closed,          // orderly end of the connection where more was due
-    rejected,        // the server said no, 4xx or 5xx (reply kept)
-    not_offered,     // STARTTLS missing from EHLO
-    garbled,         // not the protocol spoken here (reply kept, printable)
-    tls_alert,       // the peer sent a TLS alert (tls_error)
-    tls_error,       // our TLS library gave up (tls_error)
-    name_error,      // the name does not exist
+    timed_out,             // nothing more came before the deadline
+    refused,               // TCP: connection refused
+    unreachable,           // ICMP or local: host or network unreachable
+    no_route,              // local: no route, no address of that family
+    reset,                 // TCP RST
+    closed,                // orderly end of the connection where more was due
+    rejected,              // the server said no, 4xx or 5xx (reply kept)
+    not_offered,           // STARTTLS missing from EHLO
+    garbled,               // not the protocol spoken here (reply kept, printable)
+    tls_alert,             // the peer sent a TLS alert (tls_error)
+    tls_error,             // our TLS library gave up (tls_error)
+    name_error,            // the name does not exist
     temporary_name_error,  // the name could not be looked up
-    cancelled,       // we stopped it, e.g. because the answer was found elsewhere or the budget ended
+    cancelled,  // we stopped it, e.g. because the answer was found elsewhere or the budget ended
 };
 
-std::string_view to_string(Phase phase);      // "client-hello" spelled as in the JSON schema: "ehlo-after-tls"
+std::string_view to_string(
+    Phase phase);  // "client-hello" spelled as in the JSON schema: "ehlo-after-tls"
 std::string_view to_string(Outcome outcome);  // "timed-out", ...
 std::optional<Phase> parse_phase(std::string_view text);
 std::optional<Outcome> parse_outcome(std::string_view text);
@@ -54,15 +55,17 @@ struct PhaseTiming {
     bool operator==(const PhaseTiming&) const = default;
 };
 
-// The kernel's counters of our own socket when an attempt was judged (tcp(7), TCP_INFO; Linux 5.4 or
-// later for out_of_order_segments). Zero where the kernel does not know.
+// The kernel's counters of our own socket when an attempt was judged (tcp(7), TCP_INFO; Linux 5.4
+// or later for out_of_order_segments). Zero where the kernel does not know.
 struct TcpCounters {
-    std::uint32_t advertised_mss = 0;   // tcpi_advmss: what we told the peer, less 12 with timestamps
-    std::uint32_t received_mss = 0;     // tcpi_rcv_mss: largest payload that arrived, in order or not
-    std::uint32_t send_mss = 0;         // tcpi_snd_mss
-    std::uint32_t peer_mss = 0;         // from the SYN-ACK: send_mss plus options, before any clamp of ours
-    std::uint32_t path_mtu = 0;         // tcpi_pmtu: outbound, as the kernel believes
-    std::uint64_t bytes_received = 0;   // in order
+    std::uint32_t advertised_mss =
+        0;                           // tcpi_advmss: what we told the peer, less 12 with timestamps
+    std::uint32_t received_mss = 0;  // tcpi_rcv_mss: largest payload that arrived, in order or not
+    std::uint32_t send_mss = 0;      // tcpi_snd_mss
+    std::uint32_t peer_mss =
+        0;  // from the SYN-ACK: send_mss plus options, before any clamp of ours
+    std::uint32_t path_mtu = 0;        // tcpi_pmtu: outbound, as the kernel believes
+    std::uint64_t bytes_received = 0;  // in order
     std::uint64_t bytes_acked = 0;
     std::uint32_t unacked_segments = 0;
     std::uint32_t data_segments_in = 0;
@@ -70,38 +73,41 @@ struct TcpCounters {
     std::uint32_t retransmits_total = 0;
     std::uint32_t dsack_duplicates = 0;
     std::uint32_t rtt_microseconds = 0;
-    bool timestamps = false;            // 12 bytes of every segment are options
+    bool timestamps = false;  // 12 bytes of every segment are options
     bool operator==(const TcpCounters&) const = default;
 };
 
 // How the server's flight looked when the handshake did not finish.
 enum class StallShape {
-    none,            // it did not stall
-    gap,             // a later, smaller segment arrived, the head is missing: something was lost
-    lost_reply,      // our data was acknowledged only after we repeated it (DSACK): the first answer was lost
-    silent_acked,    // our ClientHello is acknowledged, and nothing else came
-    hello_unacked,   // our ClientHello itself is not acknowledged
+    none,           // it did not stall
+    gap,            // a later, smaller segment arrived, the head is missing: something was lost
+    lost_reply,     // our data was acknowledged only after we repeated it (DSACK): the first answer
+                    // was lost
+    silent_acked,   // our ClientHello is acknowledged, and nothing else came
+    hello_unacked,  // our ClientHello itself is not acknowledged
 };
 std::string_view to_string(StallShape shape);
 
 // One connection up to the end of the handshake, with the segment size we allowed the server.
 struct Attempt {
-    // Largest IP packet the server could send us: what we advertised, or what the server's own MSS says
-    // if that is smaller. Bytes.
+    // Largest IP packet the server could send us: what we advertised, or what the server's own MSS
+    // says if that is smaller. Bytes.
     PathMtu allowed;
-    bool clamped = false;       // true: TCP_MAXSEG was set before connect
+    bool clamped = false;            // true: TCP_MAXSEG was set before connect
     Phase reached = Phase::connect;  // the last phase that was entered
     Outcome outcome = Outcome::ok;
     StallShape stall = StallShape::none;
     // Largest IP packet that arrived (received payload + options + headers); 0 when no data came.
     PathMtu largest_received;
-    // Full-size segments (of `allowed` bytes) that the server must have sent and that did not arrive:
-    // what its flight needs, times the repeats its retransmission clock guarantees by the time of the verdict.
+    // Full-size segments (of `allowed` bytes) that the server must have sent and that did not
+    // arrive: what its flight needs, times the repeats its retransmission clock guarantees by the
+    // time of the verdict.
     std::uint32_t large_lost = 0;
-    // Data segments below the stalled size that arrived on this connection (greeting, EHLO, STARTTLS, tail).
+    // Data segments below the stalled size that arrived on this connection (greeting, EHLO,
+    // STARTTLS, tail).
     std::uint32_t small_received = 0;
     double seconds = 0;
-    std::uint32_t hello_bytes = 0;   // our ClientHello, with record header
+    std::uint32_t hello_bytes = 0;  // our ClientHello, with record header
     TcpCounters counters;
     bool operator==(const Attempt&) const = default;
 };
@@ -114,16 +120,17 @@ struct CertificateFacts {
     WallTime not_before{};
     WallTime not_after{};
     std::uint32_t chain_length = 0;
-    std::uint32_t chain_bytes = 0;   // DER bytes of all certificates sent
-    std::string key;                 // "RSA 2048", "EC prime256v1"
+    std::uint32_t chain_bytes = 0;  // DER bytes of all certificates sent
+    std::string key;                // "RSA 2048", "EC prime256v1"
     std::uint32_t key_bits = 0;
-    std::string signature;           // "sha256WithRSAEncryption"
+    std::string signature;  // "sha256WithRSAEncryption"
     // X509_V_* of OpenSSL's verification against the trust store, 0 = X509_V_OK, with its words.
     int verify_code = 0;
     std::string verify_text;
     bool self_signed = false;
-    bool name_matches = true;        // against Endpoint::name; true when there is no name to match
-    // Verification failed only because an intermediate was not sent: issuer of the last certificate sent.
+    bool name_matches = true;  // against Endpoint::name; true when there is no name to match
+    // Verification failed only because an intermediate was not sent: issuer of the last certificate
+    // sent.
     std::string missing_issuer;
     bool operator==(const CertificateFacts&) const = default;
 };
@@ -152,13 +159,13 @@ struct Evidence {
     // The first, ordinary attempt: as Postfix does it, nothing clamped. attempts[0] is the same.
     Phase reached = Phase::resolve;
     Outcome outcome = Outcome::ok;
-    std::string reply;                // last reply of the server where it matters; printable
+    std::string reply;                 // last reply of the server where it matters; printable
     std::vector<PhaseTiming> timings;  // of the first attempt
     bool starttls_offered = false;
     // The first attempt that stalled completed later, while we went on measuring.
     bool first_attempt_recovered = false;
     std::vector<Attempt> attempts;
-    InboundPath inbound;              // what the search concluded
+    InboundPath inbound;                      // what the search concluded
     std::optional<HandshakeFacts> handshake;  // of the first attempt that completed
     std::uint32_t connections = 0;
     double seconds = 0;

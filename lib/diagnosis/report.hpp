@@ -19,14 +19,15 @@ struct EndpointReport {
 };
 
 struct Report {
-    std::string destination;        // canonical next hop
+    std::string destination;                // canonical next hop
     std::vector<EndpointReport> endpoints;  // in the order tried
-    Diagnosis diagnosis;            // the worst of the endpoints', or why there is no endpoint
+    Diagnosis diagnosis;  // the worst of the endpoints', or why there is no endpoint
     std::vector<Suggestion> suggestions;
     TlsLevel floor = TlsLevel::may;
 };
 
-// Worst first by severity, then by the order above. `no_endpoint` is the verdict when there are none.
+// Worst first by severity, then by the order above. `no_endpoint` is the verdict when there are
+// none.
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint);
 
 boost::json::object to_json(const Report& report);

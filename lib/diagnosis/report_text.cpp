@@ -1,1 +1,305 @@
 // SPDX-License-Identifier: Apache-2.0
+// The report for a person: the verdict first, then what was seen, then what to do, in lines of at
+// most 100 columns. Commands stay whole: a long one continues with a backslash, as the shell wants
+// it.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+
+#include "lib/base/text.hpp"
+#include "lib/diagnosis/report.hpp"
+
+namespace postfathom {
+namespace {
+
+constexpr std::size_t width = 100;
+constexpr std::size_t label_width = 14;
+
+enum class Paint { plain, bold, green, yellow, red };
+
+std::string painted(std::string_view text, Paint paint, bool colour) {
+    if (!colour || paint == Paint::plain) return std::string{text};
+    static const std::map<Paint, std::string_view> codes{
+        {Paint::bold, "1"}, {Paint::green, "1;32"}, {Paint::yellow, "1;33"}, {Paint::red, "1;31"}};
+    return fmt::format("\x1b[{}m{}\x1b[0m", codes.at(paint), text);
+}
+
+Paint paint_of(Severity severity) {
+    switch (severity) {
+        case Severity::ok:
+        case Severity::notice:
+            return Paint::green;
+        case Severity::warning:
+        case Severity::unknown:
+            return Paint::yellow;
+        case Severity::critical:
+            return Paint::red;
+    }
+    return Paint::plain;
+}
+
+std::string severity_in_words(Severity severity) {
+    switch (severity) {
+        case Severity::ok:
+            return "OK";
+        case Severity::notice:
+            return "NOTICE";
+        case Severity::unknown:
+            return "COULD NOT TELL";
+        case Severity::warning:
+            return "WARNING";
+        case Severity::critical:
+            return "CRITICAL";
+    }
+    return "COULD NOT TELL";
+}
+
+// Words in lines of at most `width`; each line after the first starts with `indent` blanks. A word
+// longer than a line is cut: it is a peer's, never a command of ours.
+std::string wrapped(std::string_view text, std::size_t first_column, std::size_t indent) {
+    std::string result;
+    std::size_t column = first_column;
+    bool line_start = true;
+    for (auto word : split(text, ' ')) {
+        if (word.empty()) continue;
+        word = word.substr(0, width - indent);
+        if (!line_start && column + 1 + word.size() > width) {
+            result += '\n' + std::string(indent, ' ');
+            column = indent;
+            line_start = true;
+        }
+        if (!line_start) {
+            result += ' ';
+            ++column;
+        }
+        result += word;
+        column += word.size();
+        line_start = false;
+    }
+    return result;
+}
+
+std::string paragraph(std::string_view text, std::size_t indent) {
+    return std::string(indent, ' ') + wrapped(text, indent, indent) + '\n';
+}
+
+// "  TLS           TLSv1.3, ..."
+std::string labelled(std::string_view label, std::string_view text) {
+    constexpr std::size_t indent = 2 + label_width;
+    return fmt::format("  {:<{}}{}\n", label, label_width, wrapped(text, indent, indent));
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
+    std::string text;
+    for (const auto& part : parts) text += (text.empty() ? "" : std::string{separator}) + part;
+    return text;
+}
+
+// Pieces of a command line between blanks that are not inside quotes.
+std::vector<std::string> shell_words(std::string_view command) {
+    std::vector<std::string> words(1);
+    char quote = 0;
+    for (const char c : command) {
+        if (quote == 0 && c == ' ') {
+            words.emplace_back();
+            continue;
+        }
+        if (quote == 0 && (c == '\'' || c == '"'))
+            quote = c;
+        else if (c == quote)
+            quote = 0;
+        words.back() += c;
+    }
+    return words;
+}
+
+std::string command_lines(std::string_view command, std::size_t indent) {
+    constexpr std::size_t continuation = 2;
+    std::string line(indent, ' ');
+    std::string result;
+    bool line_start = true;
+    for (const auto& word : shell_words(command)) {
+        if (!line_start && line.size() + 1 + word.size() + continuation > width) {
+            result += line + " \\\n";
+            line = std::string(indent + 4, ' ');
+            line_start = true;
+        }
+        line += (line_start ? "" : " ") + word;
+        line_start = false;
+    }
+    return result + line + '\n';
+}
+
+std::string place(const Endpoint& endpoint) { return printable(to_string(endpoint)); }
+
+std::string vantage_in_words(const Evidence& evidence) {
+    const auto& vantage = evidence.vantage;
+    std::string text =
+        fmt::format("{} ({})", place(evidence.endpoint), to_string(evidence.endpoint.service));
+    if (!vantage.source.is_unspecified()) text += ", from " + vantage.source.to_string();
+    if (!vantage.interface.empty()) text += " on " + printable(vantage.interface, 32);
+    if (vantage.interface_mtu) text += fmt::format(", MTU {}", vantage.interface_mtu->bytes);
+    if (vantage.route_mtu && vantage.route_mtu != vantage.interface_mtu)
+        text += fmt::format(", route MTU {}", vantage.route_mtu->bytes);
+    return text;
+}
+
+std::string ending_in_words(const Evidence& evidence) {
+    if (evidence.outcome == Outcome::ok) return "";
+    if (evidence.first_attempt_recovered) return "handshake stalled, then went on";
+    if (evidence.reached == Phase::handshake && evidence.outcome == Outcome::timed_out)
+        return "stalled in the handshake";
+    return fmt::format("{} in phase {}", to_string(evidence.outcome), to_string(evidence.reached));
+}
+
+std::string conversation(const Evidence& evidence) {
+    std::vector<std::string> parts;
+    for (const auto& timing : evidence.timings)
+        parts.push_back(fmt::format("{} {:.2f} s", to_string(timing.phase), timing.seconds));
+    if (const auto ending = ending_in_words(evidence); !ending.empty()) parts.push_back(ending);
+    return joined(parts, ", ");
+}
+
+std::string path_in_words(const Evidence& evidence) {
+    const auto path = inbound_path(evidence);
+    if (!path.path_mtu) return "";
+    std::string text = fmt::format("{}{} bytes from the server to us",
+                                   path.exact ? "" : "at least ", path.path_mtu->bytes);
+    if (const auto works = inbound_discovery_works(evidence))
+        text += *works ? "; path MTU discovery works"
+                       : "; larger packets vanish, path MTU discovery fails";
+    return text;
+}
+
+bool went_through(const Attempt& attempt) {
+    return (attempt.outcome == Outcome::ok && attempt.reached >= Phase::handshake) ||
+           (attempt.allowed.bytes > 0 && attempt.largest_received >= attempt.allowed);
+}
+
+// "1400 passed, 1401 stalled (gap), 1500 stalled (gap) twice", by size.
+std::string sizes_tried(const Evidence& evidence) {
+    std::map<std::pair<std::uint32_t, std::string>, std::size_t> tried;
+    for (const auto& attempt : evidence.attempts) {
+        if (attempt.reached < Phase::handshake || attempt.allowed.bytes == 0) continue;
+        auto how = went_through(attempt) ? std::string{"passed"}
+                   : attempt.stall == StallShape::none
+                       ? std::string{to_string(attempt.outcome)}
+                       : fmt::format("stalled ({})", to_string(attempt.stall));
+        ++tried[{attempt.allowed.bytes, std::move(how)}];
+    }
+    std::vector<std::string> parts;
+    for (const auto& [what, times] : tried)
+        parts.push_back(fmt::format("{} {}{}", what.first, what.second,
+                                    times == 1 ? "" : fmt::format(" {} times", times)));
+    return joined(parts, ", ");
+}
+
+std::string tls_in_words(const HandshakeFacts& facts) {
+    std::vector<std::string> parts;
+    for (const auto* text : {&facts.protocol, &facts.cipher, &facts.key_exchange})
+        if (!text->empty()) parts.push_back(printable(*text, 80));
+    if (!facts.tls_error.empty()) parts.push_back(printable(facts.tls_error, 160));
+    return joined(parts, ", ");
+}
+
+std::string certificate_in_words(const CertificateFacts& facts) {
+    std::string text = printable(facts.subject, 120);
+    if (!facts.issuer.empty()) text += ", issued by " + printable(facts.issuer, 120);
+    if (facts.not_after != WallTime{}) text += ", valid until " + to_rfc3339(facts.not_after);
+    if (!facts.key.empty()) text += ", " + printable(facts.key, 40);
+    if (facts.chain_length > 0)
+        text += fmt::format(", {} certificate{} of {} bytes sent", facts.chain_length,
+                            facts.chain_length == 1 ? "" : "s", facts.chain_bytes);
+    return text;
+}
+
+std::string verdict_lines(const Diagnosis& diagnosis, std::size_t indent) {
+    std::string text = paragraph(printable(diagnosis.summary, 1000), indent);
+    if (!diagnosis.settles.empty())
+        text +=
+            paragraph("What would settle it: " + printable(diagnosis.settles, 400) + '.', indent);
+    std::string sure;
+    if (diagnosis.confidence > 0)
+        sure = fmt::format("Confidence {:.0f} %.", diagnosis.confidence * 100);
+    if (!diagnosis.ruled_out.empty())
+        sure += fmt::format("{}Ruled out: {}.", sure.empty() ? "" : " ",
+                            joined(diagnosis.ruled_out, ", "));
+    if (!sure.empty()) text += paragraph(sure, indent);
+    return text;
+}
+
+std::string endpoint_section(const EndpointReport& report, bool said_above, bool colour) {
+    const auto& evidence = report.evidence;
+    const auto& found = report.verdict.diagnosis;
+    std::string text =
+        painted(wrapped(vantage_in_words(evidence), 0, 4), Paint::bold, colour) + '\n';
+    if (!said_above) {
+        text +=
+            "  " + painted(wrapped(brief(found), 2, 4), paint_of(found.severity), colour) + '\n';
+        text += verdict_lines(found, 4);
+    }
+    const auto line = [&](std::string_view label, const std::string& what) {
+        if (!what.empty()) text += labelled(label, what);
+    };
+    line("Conversation", conversation(evidence));
+    line("Reply", printable(evidence.reply, 256));
+    line("Path MTU", path_in_words(evidence));
+    line("Sizes tried", sizes_tried(evidence));
+    if (evidence.handshake) {
+        line("TLS", tls_in_words(*evidence.handshake));
+        if (evidence.handshake->certificate)
+            line("Certificate", certificate_in_words(*evidence.handshake->certificate));
+    }
+    for (const auto& finding : report.verdict.findings)
+        if (finding != found)
+            line(severity_in_words(finding.severity),
+                 fmt::format("{}: {}", to_string(finding.id), printable(finding.summary, 400)));
+    if (evidence.connections > 0)
+        line("Cost", fmt::format("{} connection{}, {:.1f} s", evidence.connections,
+                                 evidence.connections == 1 ? "" : "s", evidence.seconds));
+    return text;
+}
+
+std::string steps(std::string_view heading, const std::vector<std::string>& lines) {
+    if (lines.empty()) return "";
+    std::string text = fmt::format("     {}\n", heading);
+    for (const auto& line : lines) text += command_lines(line, 8);
+    return text;
+}
+
+std::string suggestion_section(const Suggestion& suggestion, std::size_t number, bool colour) {
+    const auto title =
+        fmt::format("{}. {}: {}{}", number, to_string(suggestion.kind), suggestion.scope,
+                    suggestion.proven ? " (a counter-probe proved it)" : "");
+    std::string text = painted(wrapped(title, 0, 5), Paint::bold, colour) + '\n';
+    text += paragraph(suggestion.why, 5);
+    text += steps(suggestion.kind == SuggestionKind::tls_policy ? "Line:" : "Run:",
+                  suggestion.commands);
+    text += steps("Verify:", suggestion.verify);
+    text += steps("Undo:", suggestion.undo);
+    return text;
+}
+
+}  // namespace
+
+std::string to_text(const Report& report, bool colour) {
+    const auto& found = report.diagnosis;
+    const auto verdict = severity_in_words(found.severity);
+    std::string text = painted(
+        wrapped(fmt::format("{}: {}: {}", printable(report.destination), verdict, brief(found)), 0,
+                2),
+        paint_of(found.severity), colour);
+    text += '\n' + verdict_lines(found, 2);
+    for (const auto& endpoint : report.endpoints)
+        text += '\n' + endpoint_section(endpoint, endpoint.verdict.diagnosis == found, colour);
+    if (report.suggestions.empty()) return text;
+
+    text += '\n' + painted("What to do, best first", Paint::bold, colour) + '\n';
+    std::size_t number = 0;
+    for (const auto& suggestion : report.suggestions)
+        text += '\n' + suggestion_section(suggestion, ++number, colour);
+    return text;
+}
+
+}  // namespace postfathom

@@ -15,42 +15,44 @@ namespace postfathom {
 // Facts of this host for one destination address, gathered by the shell (rtnetlink).
 struct HostFacts {
     IpAddress destination;
-    std::optional<IpAddress> gateway;    // none: on link
+    std::optional<IpAddress> gateway;  // none: on link
     std::string interface;
-    std::optional<IpAddress> source;     // preferred source of the route
+    std::optional<IpAddress> source;  // preferred source of the route
     std::optional<PathMtu> interface_mtu;
-    // Kind of the interface as the kernel names it ("wireguard", "gre", "vxlan", "ppp", "tun", "veth",
+    // Kind of the interface as the kernel names it ("wireguard", "gre", "vxlan", "ppp", "tun",
+    // "veth",
     // ...; empty for a plain device).
     std::string interface_kind;
-    // A host route to exactly this destination exists already: its full text for `ip route replace`.
+    // A host route to exactly this destination exists already: its full text for `ip route
+    // replace`.
     std::optional<std::string> existing_host_route;
     bool operator==(const HostFacts&) const = default;
 };
 
 // The kinds of change, as in JSON.
 enum class SuggestionKind {
-    route_mtu,          // "route-mtu"
-    tunnel_mtu,         // "tunnel-mtu"
-    mss_clamp_nft,      // "mss-clamp-nft"
-    mss_clamp_iptables, // "mss-clamp-iptables"
-    tls_policy,         // "tls-policy"
+    route_mtu,           // "route-mtu"
+    tunnel_mtu,          // "tunnel-mtu"
+    mss_clamp_nft,       // "mss-clamp-nft"
+    mss_clamp_iptables,  // "mss-clamp-iptables"
+    tls_policy,          // "tls-policy"
 };
 std::string_view to_string(SuggestionKind kind);
 
 struct Suggestion {
     SuggestionKind kind = SuggestionKind::route_mtu;
-    std::string scope;                  // "this host, this destination"
+    std::string scope;  // "this host, this destination"
     std::string why;
     std::vector<std::string> commands;  // complete command lines, or lines of a named file
     std::vector<std::string> verify;
     std::vector<std::string> undo;
-    bool proven = false;                // a counter-probe under the same limit succeeded
-    TlsLevel tls_floor = TlsLevel::may; // the level in force; nothing here goes below it
+    bool proven = false;                 // a counter-probe under the same limit succeeded
+    TlsLevel tls_floor = TlsLevel::may;  // the level in force; nothing here goes below it
 };
 
 struct SuggestionContext {
     NextHop next_hop;
-    std::string next_hop_verbatim;   // as Postfix spells it, the key of smtp_tls_policy_maps
+    std::string next_hop_verbatim;  // as Postfix spells it, the key of smtp_tls_policy_maps
     Endpoint endpoint;
     HostFacts host;
     TlsLevel floor = TlsLevel::may;
