@@ -48,7 +48,8 @@ host-record=a.example.org,192.0.2.10,2001:db8::10,300
 host-record=b.example.org,192.0.2.20,60
 host-record=plain.example.org,192.0.2.30,300
 CONF
-run dnsmasq --keep-in-foreground --conf-file="$work/dnsmasq.conf" --listen-address=127.0.0.1 \
+# Not through run(): the process id must be dnsmasq's own.
+ip netns exec "$name" dnsmasq --keep-in-foreground --conf-file="$work/dnsmasq.conf" --listen-address=127.0.0.1 \
   --bind-interfaces --pid-file= --user=root --log-facility="$work/dnsmasq.log" &
 server=$!
 deadline=$((SECONDS + 10))
