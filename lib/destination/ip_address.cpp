@@ -34,13 +34,15 @@ IpAddress IpAddress::from_v6(std::array<std::uint8_t, 16> bytes) {
 
 std::string IpAddress::to_string() const {
     std::array<char, INET6_ADDRSTRLEN> text{};
-    inet_ntop(family_ == IpFamily::v4 ? AF_INET : AF_INET6, bytes_.data(), text.data(), text.size());
+    inet_ntop(family_ == IpFamily::v4 ? AF_INET : AF_INET6, bytes_.data(), text.data(),
+              text.size());
     return text.data();
 }
 
 bool IpAddress::is_loopback() const {
     if (family_ == IpFamily::v4) return bytes_[0] == 127;
-    return bytes_[15] == 1 && std::all_of(bytes_.begin(), bytes_.end() - 1, [](auto b) { return b == 0; });
+    return bytes_[15] == 1 &&
+           std::all_of(bytes_.begin(), bytes_.end() - 1, [](auto b) { return b == 0; });
 }
 
 bool IpAddress::is_unspecified() const {
