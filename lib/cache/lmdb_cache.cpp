@@ -1,1 +1,297 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/cache/lmdb_cache.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/log.hpp"
+#include "lib/cache/cache_format.hpp"
+#include "lib/cache/eviction.hpp"
+#include "lib/cache/lmdb_reader.hpp"
+#include "lib/cache/record_codec.hpp"
+#include "lib/cache/writer_files.hpp"
+
+namespace postfathom {
+namespace {
+
+constexpr std::size_t max_key_bytes = 511;  // LMDB's, fixed when it is compiled
+constexpr std::size_t max_report_bytes = std::size_t{1} << 20;
+constexpr int max_evictions_per_store = 64;
+// Records removed in one transaction. Each copies at most a few pages, which the reserve has to
+// hold.
+constexpr std::size_t removals_per_transaction = 128;
+constexpr auto reader_check_interval = std::chrono::seconds(60);
+
+struct Entry {
+    Table table;
+    std::string key;
+    std::string value;
+};
+
+Result<std::vector<Entry>> encode_change(const CacheChange& change) {
+    std::vector<Entry> entries;
+    for (const auto& record : change.next_hops)
+        entries.push_back({Table::next_hop, record.next_hop, encode(record)});
+    for (const auto& record : change.endpoints)
+        entries.push_back({Table::endpoint, endpoint_key(record.endpoint), encode(record)});
+    for (const auto& record : change.paths)
+        entries.push_back({Table::path, path_key(record), encode(record)});
+    for (const auto& record : change.routes)
+        entries.push_back({Table::route, record.domain, encode(record)});
+    for (const auto& report : change.reports) {
+        if (report.json.size() <= max_report_bytes)
+            entries.push_back({Table::report, report.next_hop, report.json});
+        else
+            log::warning("{}: its report of {} bytes is too long to be kept (at most {})",
+                         report.next_hop, report.json.size(), max_report_bytes);
+    }
+    for (const auto& entry : entries) {
+        if (entry.key.empty() || entry.key.size() > max_key_bytes)
+            return fail(ErrorCode::invalid_input,
+                        fmt::format("cache: expected a key of 1 to {} bytes, found {}",
+                                    max_key_bytes, entry.key.size()));
+        if (entry.table != Table::report && entry.value.size() > max_record_bytes)
+            return fail(ErrorCode::invalid_input,
+                        fmt::format("cache: {}: a record of {} bytes, at most {} are kept",
+                                    entry.key, entry.value.size(), max_record_bytes));
+    }
+    return entries;
+}
+
+class LmdbWriter final : public LmdbReader, public CacheWriter {
+  public:
+    LmdbWriter(std::shared_ptr<SharedEnvironment> shared, WriterLock lock, CacheLimits limits)
+        : LmdbReader(std::move(shared)), lock_(std::move(lock)), limits_(limits) {}
+    LmdbWriter(const LmdbWriter&) = delete;
+    LmdbWriter& operator=(const LmdbWriter&) = delete;
+    ~LmdbWriter() override { shared().writer_leaves(); }
+
+    Result<void> open() {
+        auto opened = shared().replace(
+            [this] { return open_or_start_over(shared().directory(), limits_.bytes); });
+        if (!opened) return tl::make_unexpected(opened.error());
+        environment_ = *opened;
+        return {};
+    }
+
+    Result<void> store(const CacheChange& change) override {
+        const auto records = encode_change(change);
+        if (!records) return tl::make_unexpected(records.error());
+        clear_dead_readers();
+        if (auto room = keep_bytes(); !room) return room;
+        if (auto room = keep_entries(change); !room) return room;
+        return write([&records](WriteTransaction& writing) {
+            for (const auto& record : *records) writing.put(record.table, record.key, record.value);
+        });
+    }
+
+    Result<bool> forget(std::string_view next_hop) override {
+        bool known = false;
+        auto written = write([&known, next_hop](WriteTransaction& writing) {
+            const auto value = writing.find(Table::next_hop, next_hop);
+            known = value.has_value();
+            if (!value) return;
+            const auto record = decode_next_hop(*value);
+            writing.remove(Table::next_hop, next_hop);
+            writing.remove(Table::report, next_hop);
+            if (!record) return;
+            for (const auto& endpoint : record->endpoints)
+                leave_endpoint(writing, endpoint_key(endpoint), next_hop);
+        });
+        if (!written) return tl::make_unexpected(written.error());
+        return known;
+    }
+
+    Result<std::uint64_t> remove_older_than(WallTime before) override {
+        std::uint64_t removed = 0;
+        for (const auto table : {Table::next_hop, Table::endpoint, Table::path, Table::route}) {
+            const auto gone =
+                remove(table, choose([table, before](const ReadTransaction& snapshot) {
+                           return older_than(snapshot, table, before);
+                       }));
+            if (!gone) return gone;
+            removed += *gone;
+        }
+        return removed;
+    }
+
+  private:
+    // An endpoint that other next hops use as well stays, without this one.
+    static void leave_endpoint(WriteTransaction& writing, const std::string& key,
+                               std::string_view next_hop) {
+        const auto value = writing.find(Table::endpoint, key);
+        if (!value) return;
+        auto record = decode_endpoint(*value);
+        if (record) std::erase(record->next_hops, next_hop);
+        if (record && !record->next_hops.empty())
+            writing.put(Table::endpoint, key, encode(*record));
+        else
+            writing.remove(Table::endpoint, key);
+    }
+
+    // Runs `work` in one transaction; when the map is full, makes room and runs it again.
+    template <typename Work>
+    Result<void> write(Work work) {
+        if (environment_ == nullptr)
+            if (auto opened = open(); !opened) return opened;
+        int code = MDB_SUCCESS;
+        for (int round = 0; round < max_evictions_per_store; ++round) {
+            WriteTransaction writing(*environment_);
+            if (writing.status() == MDB_SUCCESS) work(writing);
+            code = writing.commit();
+            if (code == MDB_SUCCESS) return {};
+            if (code != MDB_MAP_FULL && code != MDB_TXN_FULL) break;
+            if (auto room = make_room(); !room) return room;
+        }
+        auto error =
+            lmdb_error(code, fmt::format("cache: {}: write", shared().directory().string()));
+        if (error.code == ErrorCode::corrupt) start_over(error.message);
+        return tl::make_unexpected(error);
+    }
+
+    template <typename Choose>
+    std::vector<std::string> choose(Choose from) {
+        const auto snapshot = shared().read();
+        if (!snapshot) return {};
+        return from(*snapshot);
+    }
+
+    // In several transactions: the pages that one gives back are there for the next but one. A next
+    // hop takes its report with it.
+    Result<std::uint64_t> remove(Table table, const std::vector<std::string>& keys) {
+        std::uint64_t removed = 0;
+        if (environment_ == nullptr) return removed;
+        for (std::size_t first = 0; first < keys.size(); first += removals_per_transaction) {
+            const auto end = std::min(keys.size(), first + removals_per_transaction);
+            WriteTransaction removing(*environment_);
+            for (auto i = first; i < end; ++i) {
+                removed += removing.remove(table, keys[i]) ? 1 : 0;
+                if (table == Table::next_hop) removing.remove(Table::report, keys[i]);
+            }
+            const int code = removing.commit();
+            if (code != MDB_SUCCESS)
+                return tl::make_unexpected(lmdb_error(code, "cache: remove the oldest records"));
+        }
+        return removed;
+    }
+
+    Result<std::uint64_t> remove_oldest(Table table, std::uint64_t count) {
+        return remove(table, choose([table, count](const ReadTransaction& snapshot) {
+                          return oldest(snapshot, table, count);
+                      }));
+    }
+
+    // Frees about a tenth of what is stored: reports first, as long as they are many, for only
+    // operators read them.
+    Result<void> make_room() {
+        const auto count = [this](Table table) {
+            const auto snapshot = shared().read();
+            return snapshot ? entries(*snapshot, table) : 0;
+        };
+        std::vector<Table> from = {Table::report};
+        if (count(Table::report) <= count(Table::next_hop) / 16)
+            from = {Table::report, Table::next_hop, Table::endpoint, Table::path, Table::route};
+        std::uint64_t removed = 0;
+        for (const auto table : from) {
+            const auto gone = remove_oldest(table, (count(table) + 9) / 10);
+            if (!gone) return tl::make_unexpected(gone.error());
+            removed += *gone;
+        }
+        if (removed == 0)
+            return fail(ErrorCode::full,
+                        fmt::format("cache: {} bytes are too few for this record even alone; raise "
+                                    "cache.max_bytes",
+                                    limits_.bytes));
+        log::debug("cache: full, {} oldest records removed", removed);
+        return {};
+    }
+
+    // The limit on bytes lies below the size of the map, so that there is always room to remove.
+    Result<void> keep_bytes() {
+        for (int round = 0; round < max_evictions_per_store; ++round) {
+            if (environment_ == nullptr) return {};
+            MDB_envinfo facts{};
+            MDB_stat statistics{};
+            mdb_env_info(environment_->get(), &facts);
+            mdb_env_stat(environment_->get(), &statistics);
+            if ((facts.me_last_pgno + 1) * statistics.ms_psize <= limits_.bytes) return {};
+            const auto used = counters();
+            if (used.bytes_used <= limits_.bytes ||
+                used.next_hops + used.endpoints + used.paths + used.routes == 0)
+                return {};
+            if (auto room = make_room(); !room) return room;
+        }
+        return {};
+    }
+
+    Result<void> keep_entries(const CacheChange& change) {
+        struct Bound {
+            Table table;
+            std::uint64_t most;
+            std::size_t coming;
+        };
+        const Bound bounds[] = {{Table::next_hop, limits_.entries, change.next_hops.size()},
+                                {Table::endpoint, limits_.entries * 4, change.endpoints.size()},
+                                {Table::path, limits_.entries * 4, change.paths.size()},
+                                {Table::route, limits_.entries * 10, change.routes.size()},
+                                {Table::report, limits_.entries, change.reports.size()}};
+        for (const auto& bound : bounds) {
+            std::uint64_t there = 0;
+            if (const auto snapshot = shared().read()) there = entries(*snapshot, bound.table);
+            if (there + bound.coming <= bound.most) continue;
+            // A sixteenth more than needed goes at once; the next stores then need not look at all.
+            auto gone =
+                remove_oldest(bound.table, there + bound.coming - bound.most + bound.most / 16);
+            if (!gone) return tl::make_unexpected(gone.error());
+        }
+        return {};
+    }
+
+    // A reader that was killed would keep the pages of its snapshot from being used again.
+    void clear_dead_readers() {
+        const auto now = std::chrono::steady_clock::now();
+        if (environment_ == nullptr || now < next_reader_check_) return;
+        next_reader_check_ = now + reader_check_interval;
+        int dead = 0;
+        mdb_reader_check(environment_->get(), &dead);
+        if (dead > 0) log::debug("cache: {} readers ended without a word", dead);
+    }
+
+    void start_over(const std::string& why) {
+        environment_ = nullptr;
+        auto opened = shared().replace([this, &why]() -> Result<std::shared_ptr<LmdbEnvironment>> {
+            if (auto aside = set_aside(shared().directory(), why); !aside)
+                return tl::make_unexpected(aside.error());
+            return open_or_start_over(shared().directory(), limits_.bytes);
+        });
+        if (opened)
+            environment_ = *opened;
+        else
+            log::error("{}", opened.error().message);
+    }
+
+    WriterLock lock_;
+    CacheLimits limits_;
+    LmdbEnvironment* environment_ = nullptr;  // shared() owns it
+    std::chrono::steady_clock::time_point next_reader_check_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<CacheWriter>> open_cache_for_writing(const std::filesystem::path& directory,
+                                                            const CacheLimits& limits) {
+    auto lock = WriterLock::take(directory);
+    if (!lock) return tl::make_unexpected(lock.error());
+    auto writer =
+        std::make_unique<LmdbWriter>(SharedEnvironment::of(directory), std::move(*lock), limits);
+    if (auto opened = writer->open(); !opened) return tl::make_unexpected(opened.error());
+    return writer;
+}
+
+std::unique_ptr<CacheReader> open_cache_for_reading(const std::filesystem::path& directory) {
+    return std::make_unique<LmdbReader>(SharedEnvironment::of(directory));
+}
+
+}  // namespace postfathom

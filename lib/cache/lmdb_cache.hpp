@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probe cache in LMDB: one environment in a directory, memory-mapped by all daemons. Readers take no
-// lock and make no system call on the way of mail.
+// The probe cache in LMDB: one environment in a directory, memory-mapped by all daemons. Readers
+// take no lock and make no system call on the way of mail.
 #pragma once
 
 #include <filesystem>
@@ -15,9 +15,9 @@ struct CacheLimits {
     std::uint64_t entries = 100'000;                 // next hops; routes have ten times as many
 };
 
-// Opens for writing, creates the directory's files when there are none (mode 0640, so that the group
-// reads). A file that is not ours, is damaged or of a newer format is set aside
-// (data.mdb -> data.mdb.damaged-TIME) with an error in the log, and an empty cache takes its place.
+// Opens for writing, creates the directory's files when there are none (mode 0640, so that the
+// group reads). A file that is not ours, is damaged or of a newer format is set aside (data.mdb ->
+// data.mdb.damaged-TIME) with an error in the log, and an empty cache takes its place.
 // ErrorCode::refused when another process has it open for writing.
 Result<std::unique_ptr<CacheWriter>> open_cache_for_writing(const std::filesystem::path& directory,
                                                             const CacheLimits& limits);

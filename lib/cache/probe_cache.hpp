@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probe cache as its users see it. postfathom-probed is the only writer; policyd and milter read.
-// A lookup never fails: what cannot be read counts as absent and in Counters.
+// The probe cache as its users see it. postfathom-probed is the only writer; policyd and milter
+// read. A lookup never fails: what cannot be read counts as absent and in Counters.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,8 @@ class CacheReader {
 
     // Keys are canonical: to_string(NextHop), lower-case domains.
     virtual std::optional<NextHopRecord> next_hop(std::string_view canonical) const = 0;
-    // Any server name; the worst verdict that is there when several names share the address and port.
+    // Any server name; the worst verdict that is there when several names share the address and
+    // port.
     virtual std::optional<EndpointRecord> endpoint(const IpAddress& address,
                                                    std::uint16_t port) const = 0;
     // As above for any port, for log texts that name none (HOST[ADDR] without port).
@@ -30,8 +31,8 @@ class CacheReader {
     virtual std::optional<RouteRecord> route(std::string_view domain) const = 0;
     // The last full report of a next hop as JSON text (schema 1), only for operators.
     virtual std::optional<std::string> report(std::string_view canonical) const = 0;
-    // Calls `visit` with next hops in key order, after `after` (exclusive; empty: from the start), until
-    // it returns false.
+    // Calls `visit` with next hops in key order, after `after` (exclusive; empty: from the start),
+    // until it returns false.
     virtual void for_each_next_hop(
         std::string_view after, const std::function<bool(const NextHopRecord&)>& visit) const = 0;
 
@@ -64,7 +65,8 @@ class CacheWriter : public virtual CacheReader {
   public:
     // All or nothing. Makes room by removing the records that were confirmed longest ago.
     virtual Result<void> store(const CacheChange& change) = 0;
-    // Removes a next hop, its report, and endpoints that no other next hop uses. False: there was none.
+    // Removes a next hop, its report, and endpoints that no other next hop uses. False: there was
+    // none.
     virtual Result<bool> forget(std::string_view next_hop) = 0;
     // Removes what expired before `before`.
     virtual Result<std::uint64_t> remove_older_than(WallTime before) = 0;
