@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sub-commands of `postfathom`. main.cpp reads the command line; each command is a function of its
+// options that returns the exit status.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "lib/config/settings.hpp"
+
+namespace postfathom {
+
+// sysexits(3), as far as we use them.
+inline constexpr int exit_usage = 64;        // EX_USAGE
+inline constexpr int exit_unavailable = 69;  // EX_UNAVAILABLE: the daemon is not there
+inline constexpr int exit_config = 78;       // EX_CONFIG
+
+struct ProbeOptions {
+    std::string destination;
+    std::string service;  // empty: by port
+    std::optional<std::uint16_t> port;
+    std::string name;
+    std::string ca_file;
+    std::string source;
+    bool v4 = false;
+    bool v6 = false;
+    std::string timeout;  // a duration such as "90s"; empty: probe.timeout
+    bool json = false;
+};
+// 0 healthy or notice, 1 warning, 2 critical, 3 could not tell (bad options too).
+int run_probe(const ProbeOptions& options, const Settings& settings);
+
+struct ShowOptions {
+    std::string next_hop;
+    bool json = false;
+};
+int run_show(const ShowOptions& options, const Settings& settings);
+int run_list(const ShowOptions& options, const Settings& settings);
+int run_watch(const ShowOptions& options, const Settings& settings);
+
+int run_config_check(const std::filesystem::path& file);
+int run_config_show(const Settings& settings);
+
+}  // namespace postfathom
