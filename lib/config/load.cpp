@@ -1,1 +1,220 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/config/load.hpp"
+
+#include <fmt/format.h>
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <map>
+#include <numeric>
+
+#include "lib/base/text.hpp"
+#include "lib/config/setting_rows.hpp"
+
+namespace postfathom {
+
+namespace {
+
+constexpr std::size_t max_file_bytes = std::size_t{1} << 20;
+constexpr std::size_t max_faults = 100;
+
+SettingValue to_value(const toml::node& node) {
+    if (const auto* flag = node.as_boolean()) return flag->get();
+    if (const auto* number = node.as_integer()) return number->get();
+    if (const auto* text = node.as_string()) return text->get();
+    return std::monostate{};
+}
+
+// What was found, for a message.
+std::string describe(const toml::node& node) {
+    if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+    if (const auto* number = node.as_integer()) return std::to_string(number->get());
+    if (const auto* text = node.as_string()) return '"' + printable(text->get(), 64) + '"';
+    if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
+    if (node.is_table()) return "a table";
+    if (node.is_array()) return "an array";
+    return "a date or time";
+}
+
+// Levenshtein's distance, to find the name that was meant.
+std::size_t distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const auto substituted = diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+        }
+    }
+    return row.back();
+}
+
+const SettingRow* find_row(std::string_view name) {
+    for (const auto& row : setting_rows())
+        if (row.name == name) return &row;
+    return nullptr;
+}
+
+bool is_table_name(std::string_view name) {
+    const auto& rows = setting_rows();
+    const auto prefix = std::string(name) + '.';
+    return std::any_of(rows.begin(), rows.end(),
+                       [&](const SettingRow& row) { return istarts_with(row.name, prefix); });
+}
+
+std::string nearest_name(const std::string& name) {
+    constexpr std::size_t close_enough = 4;
+    std::string nearest;
+    std::size_t least = close_enough;
+    // Compared whole, and by the last part for a setting put into the wrong table.
+    const auto consider = [&](const std::string& candidate, std::size_t how_far) {
+        if (how_far >= least) return;
+        least = how_far;
+        nearest = candidate;
+    };
+    for (const auto& row : setting_rows()) {
+        consider(row.name, distance(name, row.name));
+        const auto table = row.name.substr(0, row.name.find('.'));
+        if (name.find('.') == std::string::npos) consider(table, distance(name, table));
+        if (name.substr(name.find('.') + 1) == row.name.substr(row.name.find('.') + 1))
+            consider(row.name, 1);
+    }
+    return nearest;
+}
+
+class Loader {
+  public:
+    explicit Loader(std::string_view file) : file_(file) {}
+
+    Result<Settings> load(const toml::table& root) {
+        for (const auto& [key, node] : root)
+            take_top_level(std::string(key.str()), node, key.source());
+        for (const auto& conflict : find_conflicts(settings_)) {
+            const auto place = places_.find(conflict.name);
+            report(place != places_.end() ? place->second : toml::source_region{}, conflict.name,
+                   conflict.message);
+        }
+        if (faults_.empty()) return settings_;
+        // The file's order, whatever order the tables came in.
+        std::stable_sort(faults_.begin(), faults_.end(),
+                         [](const Fault& a, const Fault& b) { return a.line < b.line; });
+        std::string message;
+        for (const auto& fault : faults_) message += (message.empty() ? "" : "\n") + fault.text;
+        return fail(ErrorCode::invalid_input, message);
+    }
+
+  private:
+    struct Fault {
+        toml::source_index line;
+        std::string text;
+    };
+
+    void report(const toml::source_region& where, const std::string& name,
+                const std::string& what) {
+        if (faults_.size() >= max_faults) return;
+        const auto& begin = where.begin;
+        faults_.push_back({begin.line, begin ? fmt::format("{}:{}:{}: {}: {}", file_, begin.line,
+                                                           begin.column, printable(name, 64), what)
+                                             : fmt::format("{}: {}: {}", file_, name, what)});
+    }
+
+    void unknown(const toml::source_region& where, const std::string& name) {
+        const auto nearest = nearest_name(name);
+        report(where, name,
+               nearest.empty() ? "unknown setting; `postfathom config show` lists all of them"
+                               : "unknown setting; did you mean " + nearest + "?");
+    }
+
+    void take_top_level(const std::string& name, const toml::node& node,
+                        const toml::source_region& key) {
+        if (!is_table_name(name)) return unknown(key, name);
+        const auto* table = node.as_table();
+        if (table == nullptr)
+            return report(node.source(), name,
+                          fmt::format("expected a table [{}], found {}", name, describe(node)));
+        for (const auto& [member, value] : *table)
+            take_setting(name + '.' + std::string(member.str()), value, member.source());
+    }
+
+    void take_setting(const std::string& name, const toml::node& node,
+                      const toml::source_region& key) {
+        const auto* row = find_row(name);
+        if (row == nullptr) return unknown(key, name);
+        places_[name] = node.source();
+        if (const auto expected = row->assign(settings_, to_value(node)))
+            report(node.source(), name,
+                   fmt::format("expected {}, found {}", *expected, describe(node)));
+    }
+
+    std::string file_;
+    Settings settings_;
+    std::map<std::string, toml::source_region> places_;
+    std::vector<Fault> faults_;
+};
+
+}  // namespace
+
+Result<Settings> parse_settings(std::string_view toml, std::string_view name) {
+    if (toml.size() > max_file_bytes)
+        return fail(ErrorCode::invalid_input, fmt::format("{}: expected at most {} bytes, found {}",
+                                                          name, max_file_bytes, toml.size()));
+    try {
+        return Loader(name).load(toml::parse(toml, name));
+    } catch (const toml::parse_error& error) {
+        const auto& begin = error.source().begin;
+        return fail(ErrorCode::invalid_input,
+                    fmt::format("{}:{}:{}: not TOML: {}", name, begin.line, begin.column,
+                                printable(error.description())));
+    }
+}
+
+Result<Settings> load_settings(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) return tl::make_unexpected(errno_error(errno, file.string()));
+    // One byte more than allowed tells a file that is too long.
+    std::string text(max_file_bytes + 1, '\0');
+    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (stream.bad() || (stream.fail() && !stream.eof()))
+        return tl::make_unexpected(errno_error(errno, file.string() + ": read"));
+    text.resize(static_cast<std::size_t>(stream.gcount()));
+    return parse_settings(text, file.string());
+}
+
+Result<Settings> load_settings_or_defaults(const std::filesystem::path& file) {
+    auto settings = load_settings(file);
+    if (!settings && settings.error().code == ErrorCode::not_found && file == default_config_file)
+        return Settings{};
+    return settings;
+}
+
+std::string render_settings(const Settings& settings) {
+    std::string text;
+    std::string table;
+    for (const auto& row : setting_rows()) {
+        const auto dot = row.name.find('.');
+        if (const auto own = row.name.substr(0, dot); own != table) {
+            table = own;
+            text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", table);
+        }
+        text += fmt::format("{} = {}\n", row.name.substr(dot + 1), row.render(settings));
+    }
+    return text;
+}
+
+const std::vector<SettingDescription>& describe_settings() {
+    static const auto descriptions = [] {
+        std::vector<SettingDescription> all;
+        const Settings defaults;
+        for (const auto& row : setting_rows())
+            all.push_back({row.name, row.render(defaults), row.unit, row.sentence});
+        return all;
+    }();
+    return descriptions;
+}
+
+}  // namespace postfathom

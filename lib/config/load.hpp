@@ -15,8 +15,8 @@ namespace postfathom {
 
 inline constexpr const char* default_config_file = "/etc/postfathom/postfathom.toml";
 
-// All faults found, one line each, in Error::message, separated by '\n'. ErrorCode::not_found when the
-// file is not there, invalid_input for what is in it.
+// All faults found, one line each, in Error::message, separated by '\n'. ErrorCode::not_found when
+// the file is not there, invalid_input for what is in it.
 Result<Settings> load_settings(const std::filesystem::path& file);
 
 // As above from memory; `name` stands for the file in messages.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The effective configuration. Each setting is a member here and one row in settings.cpp, which holds its
-// name in the file, default, unit, range and sentence; loading, `config show`, conf/postfathom.toml's test
-// and the manual page all come from that row.
+// The effective configuration. Each setting is a member here and one row in settings.cpp, which
+// holds its name in the file, default, unit, range and sentence; loading, `config show`,
+// conf/postfathom.toml's test and the manual page all come from that row.
 #pragma once
 
 #include <chrono>
@@ -43,17 +43,17 @@ struct Settings {
     } mail_log;
 
     struct Probe {
-        std::string ehlo_name;                          // empty: this host's name
-        std::string ca_file;                            // empty: the system's trust store
+        std::string ehlo_name;  // empty: this host's name
+        std::string ca_file;    // empty: the system's trust store
         std::chrono::milliseconds connect_timeout{10'000};
         std::chrono::milliseconds greeting_timeout{30'000};  // slow greetings are no fault
         std::chrono::milliseconds reply_timeout{15'000};
         std::chrono::milliseconds handshake_timeout{10'000};
-        std::chrono::milliseconds timeout{60'000};      // one endpoint, all connections together
-        std::uint32_t max_connections = 16;             // for one endpoint in one probe
-        std::uint32_t max_addresses = 5;                // of one next hop; Postfix's smtp_mx_address_limit
-        std::uint32_t concurrent = 8;                   // probes at a time, each to another next hop
-        std::uint32_t per_hour = 600;                   // probes of this host per hour
+        std::chrono::milliseconds timeout{60'000};  // one endpoint, all connections together
+        std::uint32_t max_connections = 16;         // for one endpoint in one probe
+        std::uint32_t max_addresses = 5;  // of one next hop; Postfix's smtp_mx_address_limit
+        std::uint32_t concurrent = 8;     // probes at a time, each to another next hop
+        std::uint32_t per_hour = 600;     // probes of this host per hour
         std::chrono::milliseconds min_interval{60'000};  // between probes of one next hop
     } probe;
 

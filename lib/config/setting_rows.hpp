@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows behind settings.hpp, for load.cpp.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "lib/config/settings.hpp"
+
+namespace postfathom {
+
+// A value of the file without its library's types; monostate for arrays, tables, dates and floats.
+using SettingValue = std::variant<std::monostate, bool, std::int64_t, std::string>;
+
+struct SettingRow {
+    std::string name;  // "probe.timeout"
+    std::string unit;
+    std::string sentence;
+    // Takes the value over, or answers what was expected instead.
+    std::function<std::optional<std::string>(Settings&, const SettingValue&)> assign;
+    std::function<std::string(const Settings&)> render;  // as TOML
+};
+
+// In the order of the documentation.
+const std::vector<SettingRow>& setting_rows();
+
+// What no single setting can see: faults between two of them. `name` is the setting to point at.
+struct SettingConflict {
+    std::string name;
+    std::string message;
+};
+std::vector<SettingConflict> find_conflicts(const Settings& settings);
+
+}  // namespace postfathom
