@@ -1,2 +1,121 @@
 // SPDX-License-Identifier: Apache-2.0
-int main() { return 0; }
+// postfathom-policyd: answers Postfix from the probe cache. Runs in the foreground.
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "lib/base/log.hpp"
+#include "lib/cache/lmdb_cache.hpp"
+#include "lib/config/load.hpp"
+#include "lib/net/notice.hpp"
+#include "policyd/server.hpp"
+
+namespace postfathom {
+
+namespace {
+
+constexpr const char* program = "postfathom-policyd";
+
+// A path below the queue directory is written relative to it: Postfix's chrooted services, which
+// run inside that directory, find it only so.
+std::string as_postfix_writes(const std::string& socket) {
+    constexpr std::string_view queue_directory = "/var/spool/postfix/";
+    return socket.starts_with(queue_directory) ? socket.substr(queue_directory.size()) : socket;
+}
+
+// Every connection costs a descriptor, and each smtpd(8) and smtp(8) process keeps one.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void say_what_to_paste(const Settings& settings) {
+    log::info("ready; in main.cf: smtp_delivery_status_filter = socketmap:unix:{}:dsn",
+              as_postfix_writes(settings.dsn.socket));
+    log::info(
+        "ready; in main.cf, in smtpd_recipient_restrictions after reject_unauth_destination: "
+        "check_policy_service {{ unix:{}, timeout=3s, try_limit=1, default_action=DUNNO }}",
+        as_postfix_writes(settings.policy.socket));
+}
+
+// What sessions read at each request changes at once; sockets and files are opened at the start.
+void reload(const std::string& file, Settings& settings) {
+    const auto fresh = load_settings_or_defaults(file);
+    if (!fresh) {
+        log::error("{}\nthe settings in force stay", fresh.error().message);
+        return;
+    }
+    settings.log.level = fresh->log.level;
+    settings.cache.age = fresh->cache.age;
+    settings.policy.mode = fresh->policy.mode;
+    settings.policy.max_connections = fresh->policy.max_connections;
+    settings.dsn.log_wait = fresh->dsn.log_wait;
+    settings.milter.host_token = fresh->milter.host_token;
+    log::set_level(settings.log.level);
+    const bool more = settings.policy.socket != fresh->policy.socket ||
+                      settings.dsn.socket != fresh->dsn.socket ||
+                      settings.mail_log.file != fresh->mail_log.file ||
+                      settings.cache.directory != fresh->cache.directory ||
+                      settings.notice.socket != fresh->notice.socket;
+    log::info("{}: read again{}", file,
+              more ? "; changed sockets, files and directories need a restart" : "");
+}
+
+void on_signals(boost::asio::signal_set& signals, const std::string& file, Settings& settings,
+                Server& server) {
+    signals.async_wait([&](boost::system::error_code error, int number) {
+        if (error) return;
+        if (number == SIGHUP) {
+            reload(file, settings);
+            return on_signals(signals, file, settings, server);
+        }
+        log::info("ending on {}; Postfix goes on without us",
+                  number == SIGINT ? "SIGINT" : "SIGTERM");
+        server.stop();
+    });
+}
+
+int run(const std::string& file) {
+    auto settings = load_settings_or_defaults(file);
+    if (!settings) {
+        std::fprintf(stderr, "%s: %s\n", program, settings.error().message.c_str());
+        return 2;
+    }
+    log::start(program, settings->log.target, settings->log.level);
+    raise_descriptor_limit();
+
+    boost::asio::io_context io(1);  // one thread
+    const auto cache = open_cache_for_reading(settings->cache.directory);
+    NoticeSender notices(settings->notice.socket);
+    Server server(io, *settings, *cache, notices);
+    if (auto started = server.start(); !started) {
+        log::error("{}", started.error().message);
+        return 1;
+    }
+    say_what_to_paste(*settings);
+    boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+    on_signals(signals, file, *settings, server);
+    io.run();
+    return 0;
+}
+
+}  // namespace
+
+}  // namespace postfathom
+
+int main(int argc, char** argv) {
+    CLI::App app(
+        "Answers Postfix from Postfathom's probe cache: policy delegation, and the socketmap "
+        "table dsn for smtp_delivery_status_filter. Runs in the foreground.");
+    std::string file = postfathom::default_config_file;
+    app.add_option("-c,--config", file, "Configuration file")->capture_default_str();
+    app.set_version_flag("--version", std::string(postfathom::program) + " " POSTFATHOM_VERSION);
+    CLI11_PARSE(app, argc, argv);
+    return postfathom::run(file);
+}

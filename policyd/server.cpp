@@ -1,1 +1,149 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "policyd/server.hpp"
+
+#include <grp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "lib/base/log.hpp"
+#include "lib/net/listener.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+std::uint32_t peer_pid(int socket) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return 0;
+    return credentials.pid > 0 ? static_cast<std::uint32_t>(credentials.pid) : 0;
+}
+
+// Postfix's processes ask as user and group postfix, which must reach the socket.
+Result<int> listen_for_postfix(const std::string& path, mode_t mode) {
+    const bool has_group = ::getgrnam("postfix") != nullptr;
+    auto listening = listen_unix({path, mode, "", has_group ? "postfix" : ""});
+    if (listening || !has_group || ::geteuid() == 0) return listening;
+    // Not a member of the group: the operator may have arranged access otherwise.
+    auto as_we_are = listen_unix({path, mode, "", ""});
+    if (!as_we_are) return listening;
+    log::warning(
+        "{}: cannot give the socket to group postfix ({}); see that user postfix may "
+        "connect to it",
+        path, listening.error().message);
+    return as_we_are;
+}
+
+}  // namespace
+
+Acceptor::Acceptor(boost::asio::io_context& io, std::string name, const std::uint32_t& limit,
+                   MakeSession make_session)
+    : name_(std::move(name)),
+      limit_(limit),
+      make_session_(std::move(make_session)),
+      acceptor_(io),
+      pause_(io),
+      complaints_(1min, 8) {}
+
+Result<void> Acceptor::listen(const std::string& path, const std::string& mode) {
+    const auto bits = parse_socket_mode(mode);
+    if (!bits) return tl::make_unexpected(bits.error());
+    const auto directory = std::filesystem::path(path).parent_path();
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error)
+        return fail(ErrorCode::io, fmt::format("{}: {}; create it, and let us write in it",
+                                               directory.string(), error.message()));
+    const auto listening = listen_for_postfix(path, *bits);
+    if (!listening) return tl::make_unexpected(listening.error());
+    path_ = path;
+    acceptor_.assign(boost::asio::local::stream_protocol(), *listening);
+    accept();
+    return {};
+}
+
+void Acceptor::stop() {
+    boost::system::error_code ignored;
+    acceptor_.close(ignored);
+    pause_.cancel();
+    if (!path_.empty()) ::unlink(path_.c_str());
+    path_.clear();
+    // close() takes them out of the map.
+    while (!connections_.empty()) {
+        const auto connection = connections_.begin()->second;
+        connection->close();
+    }
+}
+
+void Acceptor::accept() {
+    acceptor_.async_accept([this](boost::system::error_code error, Connection::Socket socket) {
+        if (error == boost::asio::error::operation_aborted || !acceptor_.is_open()) return;
+        if (error) return pause_accepting(error.message());
+        take(std::move(socket));
+        accept();
+    });
+}
+
+// Out of descriptors or memory: trying again at once would only burn the processor.
+void Acceptor::pause_accepting(const std::string& why) {
+    if (complaints_.allow("accept", std::chrono::steady_clock::now()))
+        log::error("{}: cannot accept a connection: {}; trying again", name_, why);
+    pause_.expires_after(100ms);
+    pause_.async_wait([this](boost::system::error_code error) {
+        if (!error) accept();
+    });
+}
+
+void Acceptor::take(Connection::Socket socket) {
+    if (connections_.size() >= limit_) {
+        if (complaints_.allow("limit", std::chrono::steady_clock::now()))
+            log::warning(
+                "{}: {} connections are open, which is the limit (policy.max_connections); "
+                "closing new ones",
+                name_, connections_.size());
+        return;
+    }
+    const auto pid = peer_pid(socket.native_handle());
+    auto connection = std::make_shared<Connection>(
+        std::move(socket), [this](Connection& closed) { connections_.erase(&closed); });
+    connections_.emplace(connection.get(), connection);
+    connection->start(make_session_(pid, *connection));
+}
+
+Server::Server(boost::asio::io_context& io, const Settings& settings, const CacheReader& cache,
+               NoticeSender& notices)
+    : settings_(settings),
+      policy_(settings, cache, notices),
+      dsn_(io.get_executor(), settings, cache, notices),
+      policy_acceptor_(io, "policy socket", settings.policy.max_connections,
+                       [this](std::uint32_t, Connection&) { return policy_.session(); }),
+      dsn_acceptor_(io, "dsn socket", settings.policy.max_connections,
+                    [this](std::uint32_t pid, Connection& connection) {
+                        return dsn_.session(pid, connection);
+                    }) {}
+
+Result<void> Server::start() {
+    if (auto result =
+            policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);
+        !result)
+        return result;
+    if (auto result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.socket_mode);
+        !result) {
+        policy_acceptor_.stop();
+        return result;
+    }
+    dsn_.start();
+    return {};
+}
+
+void Server::stop() {
+    policy_acceptor_.stop();
+    dsn_acceptor_.stop();
+    dsn_.stop();
+}
+
+}  // namespace postfathom

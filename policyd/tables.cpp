@@ -1,1 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "policyd/tables.hpp"
+
+#include "lib/base/text.hpp"
+#include "lib/destination/next_hop.hpp"
+#include "lib/diagnosis/header.hpp"
+
+namespace postfathom {
+
+namespace {
+
+constexpr std::size_t max_logged_reason = 200;
+
+// X.Y.Z with X = 4, as dsn_valid() of Postfix has it: one to three digits in the other two.
+bool is_temporary(std::string_view status) {
+    const auto parts = split(status, '.');
+    if (parts.size() != 3 || parts[0] != "4") return false;
+    for (const auto part : {parts[1], parts[2]})
+        if (part.empty() || part.size() > 3 || part.find_first_not_of("0123456789") != part.npos)
+            return false;
+    return true;
+}
+
+// An answer that Postfix would refuse or cut must not be given at all.
+bool is_one_line(std::string_view text) {
+    return text.find('\0') == text.npos && text.find('\n') == text.npos;
+}
+
+FailureSeen failure(const EndpointRecord* record, const LoggedPeer& peer, std::string_view reason) {
+    FailureSeen notice;
+    if (record) {
+        notice.endpoint = record->endpoint;
+        if (record->next_hops.size() == 1) notice.next_hop = record->next_hops.front();
+    } else {
+        notice.endpoint.address = peer.address;
+        notice.endpoint.port = peer.port.value_or(25);
+        notice.endpoint.service = service_for_port(notice.endpoint.port);
+        notice.endpoint.name = printable(to_lower(peer.host), 253);
+    }
+    notice.reason = printable(reason, max_logged_reason);
+    return notice;
+}
+
+// States in which a restriction's answer can be about one recipient's way. VRFY and ETRN start
+// no delivery of this client's mail, and END-OF-MESSAGE allows no PREPEND.
+bool is_about_recipient(const PolicyRequest& request) {
+    return request.request == "smtpd_access_policy" && !request.recipient.empty() &&
+           (request.protocol_state == "RCPT" || request.protocol_state == "DATA");
+}
+
+}  // namespace
+
+std::optional<DsnQuestion> parse_dsn_key(std::string_view key) {
+    const auto blank = key.find(' ');
+    if (blank == key.npos || !is_temporary(key.substr(0, blank)) || !is_one_line(key))
+        return std::nullopt;
+    const auto reason = key.substr(blank + 1);
+    auto trouble = classify_reason(reason);
+    if (!trouble) return std::nullopt;
+    return DsnQuestion{key.substr(0, blank), reason, trouble->kind, std::move(trouble->peer)};
+}
+
+DsnAnswer answer_dsn(std::string_view key, const DsnQuestion& question, const LoggedPeer& peer,
+                     const CacheReader& cache, WallTime now, const AgeLimits& limits) {
+    const auto record =
+        peer.port ? cache.endpoint(peer.address, *peer.port) : cache.endpoint(peer.address);
+    DsnAnswer answer;
+    const auto age = record ? freshness(record->verdict, now, limits) : Freshness::expired;
+    if (record && age != Freshness::expired && ill(record->verdict)) {
+        const auto tag = printable(brief(record->verdict), max_dsn_tag - sizeof " (path: )" + 1);
+        answer.text = std::string(key) + " (path: " + tag + ")";
+    }
+    // Without a port in text or cache it is not known where to look.
+    const bool endpoint_known = record || peer.port;
+    if (endpoint_known && (age != Freshness::fresh || !answer.text))
+        answer.notice = failure(record ? &*record : nullptr, peer, question.reason);
+    return answer;
+}
+
+PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader& cache,
+                                 WallTime now, const AgeLimits& limits) {
+    PolicyFinding finding;
+    if (!is_about_recipient(request)) return finding;
+    const auto domain = domain_of_recipient(request.recipient);
+    if (domain.empty()) return finding;
+    if (auto route = cache.route(domain)) {
+        finding.next_hop = std::move(route->next_hop);
+    } else if (const auto parsed = parse_next_hop(domain)) {
+        finding.next_hop = to_string(*parsed);
+    } else {
+        return finding;
+    }
+    const auto record = cache.next_hop(finding.next_hop);
+    const auto age = record ? freshness(record->verdict, now, limits) : Freshness::expired;
+    finding.wanted = age != Freshness::fresh;
+    if (record && age != Freshness::expired && ill(record->verdict))
+        finding.verdict = record->verdict;
+    return finding;
+}
+
+std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,
+                          PolicyMode mode, std::string_view host_token, bool first_of_message) {
+    if (!finding.verdict) return "DUNNO";
+    switch (mode) {
+        case PolicyMode::observe:
+            break;
+        case PolicyMode::warn:
+            return "WARN " + printable(finding.next_hop + ": " + brief(*finding.verdict), 400);
+        case PolicyMode::tag:
+            // At RCPT Postfix asks for every recipient and would stack a header for each.
+            if (request.instance.empty() || !first_of_message) break;
+            return "PREPEND " + std::string(diagnosis_header_name) + ": " +
+                   diagnosis_header_value(host_token, finding.next_hop, *finding.verdict);
+    }
+    return "DUNNO";
+}
+
+}  // namespace postfathom

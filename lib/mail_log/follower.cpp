@@ -240,7 +240,10 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
             from_the_start |= reason == ENOENT;
             return complain(errno_error(reason, path).message);
         }
-        if (!S_ISREG(status.st_mode)) return complain(path + ": not a regular file");
+        if (!S_ISREG(status.st_mode)) {
+            from_the_start = true;
+            return complain(path + ": not a regular file");
+        }
 
         Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
         if (!file) return complain(errno_error(errno, "open " + path).message);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policyd/connection.hpp"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace postfathom {
+
+namespace {
+
+// Larger than any request that Postfix sends; what is longer comes in pieces.
+constexpr std::size_t read_bytes = 16 * 1024;
+// An idle connection keeps no more memory than this for answers to come.
+constexpr std::size_t kept_bytes = 4 * 1024;
+
+}  // namespace
+
+Connection::Connection(Socket socket, std::function<void(Connection&)> on_close)
+    : socket_(std::move(socket)), on_close_(std::move(on_close)) {}
+
+void Connection::start(std::unique_ptr<Session> session) {
+    session_ = std::move(session);
+    wait_readable();
+}
+
+void Connection::close() {
+    if (!socket_.is_open()) return;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    on_close_(*this);
+}
+
+void Connection::wait_readable() {
+    socket_.async_wait(Socket::wait_read,
+                       [self = shared_from_this()](boost::system::error_code error) {
+                           if (!error) self->read();
+                       });
+}
+
+void Connection::read() {
+    if (!socket_.is_open()) return;
+    // One thread, and a session keeps what it needs: all connections share one buffer.
+    static std::array<char, read_bytes> buffer;
+    const auto count = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (count > 0) return take({buffer.data(), static_cast<std::size_t>(count)});
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return wait_readable();
+    close();  // the client is gone; a half request with it
+}
+
+void Connection::take(std::string_view bytes) {
+    const auto next = session_->feed(bytes, out_);
+    go_on(next, bytes);
+}
+
+void Connection::resume() {
+    if (!paused_ || !socket_.is_open()) return;
+    auto next = session_->resume(out_);
+    if (next == Session::Next::pause) return;
+    paused_ = false;
+    const auto left = std::exchange(left_, {});
+    std::string_view bytes = left;
+    if (next == Session::Next::read && !bytes.empty()) next = session_->feed(bytes, out_);
+    go_on(next, bytes);
+}
+
+void Connection::go_on(Session::Next next, std::string_view left) {
+    paused_ = next == Session::Next::pause;
+    closing_ = next == Session::Next::close;
+    if (paused_) left_ = left;
+    if (!write()) return;
+    if (closing_) return close();
+    if (!paused_) wait_readable();
+}
+
+// True when everything is written. A client that does not read is not read from either.
+bool Connection::write() {
+    std::string_view rest = out_;
+    while (!rest.empty()) {
+        const auto count =
+            ::send(socket_.native_handle(), rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (count >= 0) {
+            rest.remove_prefix(static_cast<std::size_t>(count));
+        } else if (errno == EAGAIN) {
+            out_.erase(0, out_.size() - rest.size());
+            wait_writable();
+            return false;
+        } else if (errno != EINTR) {
+            close();
+            return false;
+        }
+    }
+    out_.clear();
+    if (out_.capacity() > kept_bytes) out_.shrink_to_fit();
+    return true;
+}
+
+void Connection::wait_writable() {
+    socket_.async_wait(Socket::wait_write,
+                       [self = shared_from_this()](boost::system::error_code error) {
+                           if (error || !self->socket_.is_open() || !self->write()) return;
+                           if (self->closing_) return self->close();
+                           if (!self->paused_) self->wait_readable();
+                       });
+}
+
+}  // namespace postfathom

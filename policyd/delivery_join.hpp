@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the server behind a deferral that names none. Pure: log lines, questions and times in, a
+// peer out.
+//
+// smtp_delivery_status_filter asks with "4.7.5 Cannot start TLS: handshake failure" and no host.
+// The question comes from an smtp(8) process whose pid the socket tells (SO_PEERCRED), and that
+// process wrote "SSL_connect error to HOST[ADDR]:PORT: ..." to the log just before. For one process
+// the order is always
+//     [lines of hosts it gave up]  trouble line  (question, answer, status line) once per recipient
+// and then the next delivery, perhaps to another destination. The log may trail the question. A
+// wrong destination would be worse than none, so a trouble line is taken only when all of this
+// holds:
+//   1. It is the process's last word on a host: no connect failure, established session with
+//   another
+//      peer, skipped host ("QUEUEID: reason") or status line of another queue id or another reason
+//      followed it.
+//   2. Every answer that this process was given has come back as its status line. So the log is
+//   past
+//      the process's earlier recipients and deliveries, and a line that trails from them cannot
+//      pass for a new one. Answers that never come back block the process's questions for
+//      lost_after.
+//   3. It came at most max_age before the question, since smtp(8) asks at once after writing it;
+//   for a
+//      further recipient, the last answer was at most max_age before the question.
+//   4. A settle time has passed since the question without a contradicting line: twice what status
+//   lines
+//      lately took to come back, at least min_settle.
+//   5. Its kind fits the question: a handshake error for "Cannot start TLS", a certificate error
+//   for
+//      "Server certificate not verified".
+// A closed connection means nothing: smtp(8) closes one after 10 s without use and after 100 s, and
+// a pid that is used again is told by 3. Otherwise the answer is "unknown", after the bounded wait,
+// and the text stays as it was.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+
+#include "lib/mail_log/lines.hpp"
+
+namespace postfathom {
+
+class DeliveryJoin {
+  public:
+    using Time = std::chrono::steady_clock::time_point;
+    using Duration = std::chrono::steady_clock::duration;
+
+    static constexpr std::size_t max_processes = 4096;
+    static constexpr std::size_t max_unlogged = 64;  // answers of one process
+    static constexpr Duration max_age = std::chrono::milliseconds{500};
+    static constexpr Duration lost_after = std::chrono::seconds{60};
+    static constexpr Duration min_settle = std::chrono::milliseconds{20};
+
+    // A line of the mail log, as it was read.
+    void line(const LogLine& line, Time now);
+
+    struct WaitUntil {
+        Time time;  // ask again then, or when a line of this process was read
+    };
+    struct Unknown {};
+    using Outcome = std::variant<LoggedPeer, WaitUntil, Unknown>;
+    // Of the question that process `pid` sent at `asked` about a text of `kind`; waits until
+    // asked + patience at most. A patience below the settle time finds nothing.
+    Outcome find(std::uint32_t pid, TroubleKind kind, Time asked, Duration patience, Time now);
+
+    // Whatever we answer, the process will log "dsn=X.Y.Z, status=... (text)": `status_text` is
+    // "X.Y.Z text" as it will be there. To be told of every answer.
+    void answered(std::uint32_t pid, std::string_view status_text, Time now);
+
+    std::size_t processes() const { return processes_.size(); }
+
+  private:
+    struct Candidate {
+        TroubleKind kind;
+        LoggedPeer peer;
+        Time read_at;
+        std::string queue_id;  // of the status line that followed, if one did
+    };
+    struct Answer {
+        std::size_t text_hash;
+        Time at;
+    };
+    struct Process {
+        std::optional<Candidate> candidate;
+        std::deque<Answer> unlogged;
+        bool overflowed = false;  // more answers than we can remember: certain of nothing
+        Time last_answer{};
+        Time touched{};
+    };
+
+    Process& process(std::uint32_t pid, Time now);
+    void status_line(Process& process, const LogLine& line, const DeliveryStatus& status, Time now);
+    Duration settle_time(Duration patience) const;
+
+    std::unordered_map<std::uint32_t, Process> processes_;
+    std::array<Duration, 4> delays_{};  // of the last status lines, from answer to reading
+    std::size_t next_delay_ = 0;
+};
+
+}  // namespace postfathom

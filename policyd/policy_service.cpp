@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policyd/policy_service.hpp"
+
+#include <unistd.h>
+
+#include <array>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "policyd/tables.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto ask_again_after = 60s;
+constexpr auto log_again_after = 1h;
+constexpr std::size_t max_remembered_next_hops = 20'000;
+// Messages that are in their RCPT phase at one time, with room.
+constexpr std::size_t max_instances = 4096;
+constexpr std::size_t max_instance_bytes = 128;
+
+class PolicySession : public Session {
+  public:
+    explicit PolicySession(PolicyService& service) : service_(service) {}
+
+    Next feed(std::string_view& bytes, std::string& out) override {
+        while (!bytes.empty()) {
+            const auto status = parser_.feed(bytes);
+            if (status == PolicyRequestParser::Status::complete) {
+                service_.answer(parser_.request(), out);
+            } else if (status == PolicyRequestParser::Status::broken) {
+                log::warning("policy socket: {}; closing that connection", parser_.error());
+                return Next::close;
+            }
+        }
+        return Next::read;
+    }
+    Next resume(std::string&) override { return Next::read; }
+
+  private:
+    PolicyService& service_;
+    PolicyRequestParser parser_;
+};
+
+}  // namespace
+
+PolicyService::PolicyService(const Settings& settings, const CacheReader& cache,
+                             NoticeSender& notices)
+    : settings_(settings),
+      cache_(cache),
+      notices_(notices),
+      wanted_(ask_again_after, max_remembered_next_hops),
+      logged_(log_again_after, max_remembered_next_hops) {
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) == 0) host_name_ = name.data();
+    if (host_name_.empty()) host_name_ = "localhost";
+}
+
+std::string PolicyService::host_token() const {
+    return settings_.milter.host_token.empty() ? host_name_ : settings_.milter.host_token;
+}
+
+void PolicyService::answer(const PolicyRequest& request, std::string& out) {
+    const auto finding = find_for_recipient(request, cache_, wall_now(), settings_.cache.age);
+    if (finding.wanted && wanted_.allow(finding.next_hop, std::chrono::steady_clock::now()))
+        notices_.send(VerdictWanted{finding.next_hop});
+    out += "action=";
+    if (finding.verdict) {
+        const auto mode = settings_.policy.mode;
+        if (mode == PolicyMode::observe &&
+            logged_.allow(finding.next_hop, std::chrono::steady_clock::now()))
+            log::info("{}: {}; mail for it is accepted as it comes (policy.mode is observe)",
+                      printable(finding.next_hop), brief(*finding.verdict));
+        out += policy_action(request, finding, mode, host_token(),
+                             mode == PolicyMode::tag && first_of_message(request.instance));
+    } else {
+        out += "DUNNO";
+    }
+    out += "\n\n";
+}
+
+bool PolicyService::first_of_message(const std::string& instance) {
+    if (instance.empty() || instance.size() > max_instance_bytes) return false;
+    if (!instances_.insert(instance).second) return false;
+    instance_order_.push_back(instance);
+    if (instance_order_.size() > max_instances) {
+        instances_.erase(instance_order_.front());
+        instance_order_.pop_front();
+    }
+    return true;
+}
+
+std::unique_ptr<Session> PolicyService::session() { return std::make_unique<PolicySession>(*this); }
+
+}  // namespace postfathom

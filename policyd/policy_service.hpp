@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers policy requests of all connections: what is remembered between requests is here.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "lib/cache/probe_cache.hpp"
+#include "lib/config/settings.hpp"
+#include "lib/net/notice.hpp"
+#include "policyd/connection.hpp"
+#include "policyd/pace.hpp"
+#include "policyd/policy_request.hpp"
+
+namespace postfathom {
+
+class PolicyService {
+  public:
+    // All outlive the service; `settings` may change between requests.
+    PolicyService(const Settings& settings, const CacheReader& cache, NoticeSender& notices);
+
+    // Appends "action=...\n\n".
+    void answer(const PolicyRequest& request, std::string& out);
+
+    std::unique_ptr<Session> session();
+
+  private:
+    bool first_of_message(const std::string& instance);
+    std::string host_token() const;
+
+    const Settings& settings_;
+    const CacheReader& cache_;
+    NoticeSender& notices_;
+    Pace wanted_;  // per next hop
+    Pace logged_;
+    std::unordered_set<std::string> instances_;  // that have their header
+    std::deque<std::string> instance_order_;
+    std::string host_name_;
+};
+
+}  // namespace postfathom
