@@ -46,7 +46,10 @@ PathMtu shown(const Attempt& attempt) {
     return std::min(attempt.largest_received, attempt.allowed);
 }
 
+// tcpi_rcv_mss starts near 536 before any data came, so after silence it shows nothing.
 bool full_size_arrived(const Attempt& attempt) {
+    if (attempt.stall == StallShape::silent_acked || attempt.stall == StallShape::hello_unacked)
+        return false;
     return attempt.allowed.bytes > 0 && attempt.largest_received >= attempt.allowed;
 }
 

@@ -129,7 +129,8 @@ json::object timings_json(const Evidence& evidence) {
     return object;
 }
 
-json::object counters_json(const TcpCounters& counters) {
+json::value counters_json(const TcpCounters& counters) {
+    if (counters == TcpCounters{}) return nullptr;  // there was no connection to ask
     json::object object;
     object["advertised_mss"] = count_or_null(counters.advertised_mss);
     object["received_mss"] = count_or_null(counters.received_mss);
@@ -157,7 +158,7 @@ json::object attempt_json(const Attempt& attempt) {
     object["large_lost"] = attempt.large_lost;
     object["small_received"] = attempt.small_received;
     object["hello_bytes"] = count_or_null(attempt.hello_bytes);
-    object["seconds"] = rounded(attempt.seconds);
+    object["seconds"] = attempt.seconds == 0 ? json::value(nullptr) : rounded(attempt.seconds);
     object["tcp"] = counters_json(attempt.counters);
     return object;
 }
