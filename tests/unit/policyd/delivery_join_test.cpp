@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// The log is given as Postfix writes it; time is in milliseconds since the start.
+#include "policyd/delivery_join.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace postfathom;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t pid = 3910;
+constexpr auto tls = TroubleKind::cannot_start_tls;
+constexpr auto certificate = TroubleKind::certificate_error;
+const std::string failure = "4.7.5 Cannot start TLS: handshake failure";
+const std::string unverified = "4.7.5 Server certificate not verified";
+
+struct Story {
+    DeliveryJoin join;
+    DeliveryJoin::Time start{1h};
+
+    void log(int ms, const std::string& text, std::uint32_t process = pid) {
+        const auto line = parse_log_line("Nov 23 01:11:21 mx postfix/smtp[" +
+                                         std::to_string(process) + "]: " + text);
+        REQUIRE_MESSAGE(line, text);
+        join.line(*line, start + std::chrono::milliseconds(ms));
+    }
+    void handshake_error(int ms, const std::string& peer, std::uint32_t process = pid) {
+        log(ms, "SSL_connect error to " + peer + ":25: Connection reset by peer", process);
+    }
+    void status(int ms, const std::string& queue_id, const std::string& dsn_and_text,
+                std::uint32_t process = pid) {
+        log(ms,
+            queue_id + ": to=<you@example.org>, relay=none, delay=5, delays=0/0/5/0, dsn=" +
+                dsn_and_text.substr(0, 5) + ", status=deferred (" + dsn_and_text.substr(6) + ")",
+            process);
+    }
+    void answered(int ms, const std::string& text, std::uint32_t process = pid) {
+        join.answered(process, text, start + std::chrono::milliseconds(ms));
+    }
+    // "wait 40", "unknown" or the peer.
+    std::string find(int asked, int now, TroubleKind kind = tls, std::uint32_t process = pid) {
+        const auto found = join.find(process, kind, start + std::chrono::milliseconds(asked), 300ms,
+                                     start + std::chrono::milliseconds(now));
+        if (const auto* wait = std::get_if<DeliveryJoin::WaitUntil>(&found))
+            return "wait " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                wait->time - start)
+                                                .count());
+        const auto* peer = std::get_if<LoggedPeer>(&found);
+        return peer ? peer->host : "unknown";
+    }
+};
+
+const std::string a = "a.example.org[192.0.2.1]";
+const std::string b = "b.example.net[192.0.2.2]";
+
+}  // namespace
+
+TEST_CASE("the line just before the question names the server, after the settle time") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(story.find(1, 1) == "wait 21");
+    CHECK(story.find(1, 21) == "a.example.org");
+}
+
+TEST_CASE("a line that trails the question is waited for") {
+    Story story;
+    CHECK(story.find(0, 0) == "wait 20");
+    CHECK(story.find(0, 20) == "wait 300");
+    SUBCASE("and taken when it comes") {
+        story.handshake_error(150, a);
+        CHECK(story.find(0, 150) == "a.example.org");
+    }
+    SUBCASE("and given up when it does not") { CHECK(story.find(0, 300) == "unknown"); }
+    SUBCASE("a line of another process is none of ours") {
+        story.handshake_error(150, b, pid + 1);
+        CHECK(story.find(0, 300) == "unknown");
+    }
+}
+
+TEST_CASE("three recipients of one delivery all get its server") {
+    Story story;
+    story.handshake_error(0, a);
+    for (const int at : {1, 31, 61}) {
+        CHECK(story.find(at, at + 20) == "a.example.org");
+        story.answered(at + 20, failure + " (path: x)");
+        story.status(at + 22, "45952A7814D", failure + " (path: x)");
+    }
+}
+
+TEST_CASE("a further recipient waits until the status line of the one before is seen") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(story.find(1, 21) == "a.example.org");
+    story.answered(21, failure);
+    CHECK(story.find(22, 42) == "wait 322");
+    story.status(100, "45952A7814D", failure);
+    CHECK(story.find(22, 100) == "wait 172");  // that took 79 ms, so a line may still trail
+    CHECK(story.find(22, 172) == "a.example.org");
+}
+
+TEST_CASE("the next delivery of the process does not get the last one's server") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(story.find(1, 21) == "a.example.org");
+    story.answered(21, failure);
+    SUBCASE("when nothing of either has reached the log yet") {
+        CHECK(story.find(40, 60) == "wait 340");
+        CHECK(story.find(40, 340) == "unknown");
+    }
+    SUBCASE("when its own line comes within the wait") {
+        story.status(45, "45952A7814D", failure);
+        story.handshake_error(50, b);
+        CHECK(story.find(40, 95) == "b.example.net");
+    }
+    SUBCASE("when it asks later, though its own line is missing") {
+        story.status(22, "45952A7814D", failure);
+        CHECK(story.find(600, 620) == "wait 900");
+        CHECK(story.find(600, 900) == "unknown");
+        story.handshake_error(901, b);
+        CHECK(story.find(600, 901) == "b.example.net");
+    }
+    SUBCASE("when another delivery's outcome of the same words came between") {
+        story.status(22, "45952A7814D", failure);
+        story.status(23, "45952A7999F", failure);
+        CHECK(story.find(40, 340) == "unknown");
+    }
+}
+
+TEST_CASE("a stale line is not taken: smtp(8) asks at once after writing it") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(story.find(501, 521) == "wait 801");
+    CHECK(story.find(501, 801) == "unknown");
+    // So a process that has the pid of one that ended gets nothing of it.
+}
+
+TEST_CASE("a host that was given up is not the one that failed last") {
+    const auto contradicted_by = [](const std::string& text) {
+        Story story;
+        story.handshake_error(0, a);
+        story.log(1, text);
+        return story.find(2, 302);
+    };
+    CHECK(contradicted_by("45952A7814D: Cannot start TLS: handshake failure") == "unknown");
+    CHECK(contradicted_by("connect to " + b + ":25: Connection refused") == "unknown");
+    CHECK(contradicted_by("45952A7814D: lost connection with " + b + " while sending MAIL FROM") ==
+          "unknown");
+    CHECK(contradicted_by("Untrusted TLS connection established to " + b + ":25: TLSv1.3 with x") ==
+          "unknown");
+    CHECK(contradicted_by("Untrusted TLS connection established to " + a + ":25: TLSv1.3 with x") ==
+          "unknown");
+    CHECK(contradicted_by("45952A7814D: to=<you@example.org>, relay=" + b +
+                          ":25, delay=5, dsn=2.0.0, status=sent (250 ok)") == "unknown");
+    CHECK(contradicted_by("SSL_connect error to " + b + ":25: lost connection") == "b.example.net");
+}
+
+TEST_CASE("a certificate that was not verified is joined with its own line") {
+    Story story;
+    story.log(0, "certificate verification failed for " + a + ":25: untrusted issuer /CN=x");
+    SUBCASE("with the line of the session that was established all the same") {
+        story.log(1, "Untrusted TLS connection established to " + a + ":25: TLSv1.3 with x");
+        CHECK(story.find(2, 22, certificate) == "a.example.org");
+        story.answered(22, unverified);
+        story.status(23, "45952A7814D", unverified);
+        CHECK(story.find(24, 60, certificate) == "a.example.org");
+    }
+    SUBCASE("but not by a question about a handshake") {
+        CHECK(story.find(2, 302, tls) == "unknown");
+    }
+}
+
+TEST_CASE("answers to successes count too, and are found again in the log") {
+    Story story;
+    story.answered(0, "2.0.0 250 2.0.0 Ok: queued as ABC \x01 \xc3\xa9");
+    story.handshake_error(30, a);
+    CHECK(story.find(31, 51) == "wait 331");  // that success has not been logged yet
+    story.log(52,
+              "45952A7814D: to=<you@example.org>, relay=none, delay=5, dsn=2.0.0, status=sent (250 "
+              "2.0.0 Ok: queued as ABC ? \xc3\xa9)");
+    CHECK(story.find(31, 135) == "wait 331");  // so the handshake line was of an earlier delivery
+    story.handshake_error(135, b);
+    CHECK(story.find(31, 136) == "b.example.net");
+}
+
+TEST_CASE("a long text that the log cuts is found again") {
+    Story story;
+    const auto text = "4.4.2 host " + a + " said: 450 " + std::string(5000, 'x');
+    story.answered(0, text);
+    story.log(
+        1, "45952A7814D: to=<you@example.org>, relay=none, delay=5, dsn=4.4.2, status=deferred (" +
+               text.substr(6, 1900));
+    story.handshake_error(10, b);
+    CHECK(story.find(11, 60) == "b.example.net");
+}
+
+TEST_CASE("status lines that never come block a process for a while, not for ever") {
+    Story story;
+    story.answered(0, failure);
+    story.handshake_error(30'000, a);
+    CHECK(story.find(30'001, 30'301) == "unknown");
+    story.handshake_error(61'000, a);
+    CHECK(story.find(61'001, 61'021) == "a.example.org");
+}
+
+TEST_CASE("a slow log makes us wait longer before we are certain") {
+    Story story;
+    story.answered(0, failure);
+    story.status(50, "45952A7814D", failure);
+    story.handshake_error(1000, a);
+    CHECK(story.find(1001, 1021) == "wait 1101");
+    CHECK(story.find(1001, 1101) == "a.example.org");
+}
+
+TEST_CASE("no patience, no certainty") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(std::holds_alternative<DeliveryJoin::Unknown>(
+        story.join.find(pid, tls, story.start, 0ms, story.start)));
+}
+
+TEST_CASE("a process of another PID namespace cannot be joined") {
+    Story story;
+    story.answered(0, failure, 0);
+    CHECK(story.find(1, 1, tls, 0) == "unknown");
+    CHECK(story.join.processes() == 0);
+}
+
+TEST_CASE("memory is bounded in processes and in answers") {
+    Story story;
+    for (std::uint32_t process = 1; process <= 3 * DeliveryJoin::max_processes; ++process)
+        story.handshake_error(static_cast<int>(process), a, process);
+    CHECK(story.join.processes() == DeliveryJoin::max_processes);
+    // The newest are kept.
+    constexpr int last = 3 * DeliveryJoin::max_processes;
+    CHECK(story.find(last + 1, last + 21, tls, last) == "a.example.org");
+
+    Story proxy;  // proxymap(8) asks for many, and logs nothing
+    for (int i = 0; i < 1000; ++i) proxy.answered(i, failure);
+    proxy.handshake_error(1001, a);
+    CHECK(proxy.find(1002, 1302) == "unknown");
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policyd/pace.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace postfathom;
+using namespace std::chrono_literals;
+
+TEST_CASE("a key is allowed once per interval, and a flood of keys takes no more memory") {
+    const Pace::Time start{1h};
+    Pace pace(60s, 3);
+    CHECK(pace.allow("a", start));
+    CHECK_FALSE(pace.allow("a", start + 59s));
+    CHECK(pace.allow("a", start + 60s));
+    CHECK(pace.allow("b", start + 61s));
+    CHECK(pace.allow("c", start + 61s));
+    for (int i = 0; i < 1000; ++i) CHECK_FALSE(pace.allow("x" + std::to_string(i), start + 62s));
+    CHECK(pace.keys() == 3);
+    CHECK(pace.allow("d", start + 120s));  // "a" is due and makes room
+    CHECK(pace.keys() == 3);
+}

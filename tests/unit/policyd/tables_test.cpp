@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policyd/tables.hpp"
+
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "lib/diagnosis/header.hpp"
+
+using namespace postfathom;
+using namespace std::chrono_literals;
+
+namespace {
+
+const WallTime now{std::chrono::sys_days{std::chrono::year{2026} / 11 / 23} + 5h};
+
+IpAddress address(std::string_view text) { return *IpAddress::parse(text); }
+
+KnownVerdict black_hole(std::chrono::seconds age = 60s) {
+    KnownVerdict verdict;
+    verdict.id = DiagnosisId::pmtu_black_hole;
+    verdict.severity = Severity::critical;
+    verdict.direction = Direction::inbound;
+    verdict.path_mtu = PathMtu{1400};
+    verdict.path_mtu_exact = true;
+    verdict.usable_mss = Mss{1360};
+    verdict.since = now - age;
+    verdict.measured_at = now - age;
+    return verdict;
+}
+
+KnownVerdict with_severity(DiagnosisId id, Severity severity) {
+    KnownVerdict verdict;
+    verdict.id = id;
+    verdict.severity = severity;
+    verdict.since = verdict.measured_at = now;
+    return verdict;
+}
+
+class FakeCache : public CacheReader {
+  public:
+    std::map<std::string, NextHopRecord, std::less<>> next_hops;
+    std::map<std::string, RouteRecord, std::less<>> routes;
+    std::vector<EndpointRecord> endpoints;
+
+    std::optional<NextHopRecord> next_hop(std::string_view key) const override {
+        const auto found = next_hops.find(key);
+        return found == next_hops.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::optional<EndpointRecord> endpoint(const IpAddress& a, std::uint16_t port) const override {
+        for (const auto& record : endpoints)
+            if (record.endpoint.address == a && record.endpoint.port == port) return record;
+        return std::nullopt;
+    }
+    std::optional<EndpointRecord> endpoint(const IpAddress& a) const override {
+        for (const auto& record : endpoints)
+            if (record.endpoint.address == a) return record;
+        return std::nullopt;
+    }
+    std::vector<PathRecord> paths(const IpAddress&) const override { return {}; }
+    std::optional<RouteRecord> route(std::string_view domain) const override {
+        const auto found = routes.find(domain);
+        return found == routes.end() ? std::nullopt : std::optional(found->second);
+    }
+    std::optional<std::string> report(std::string_view) const override { return std::nullopt; }
+    void for_each_next_hop(std::string_view,
+                           const std::function<bool(const NextHopRecord&)>&) const override {}
+    Counters counters() const override { return {}; }
+
+    void add_endpoint(const std::string& host, const std::string& ip, std::uint16_t port,
+                      const KnownVerdict& verdict) {
+        endpoints.push_back({{address(ip), port, Service::smtp, host}, verdict, {"example.org"}});
+    }
+    void add_next_hop(const std::string& key, const KnownVerdict& verdict) {
+        next_hops[key] = {key, verdict, {}, {}};
+    }
+};
+
+// The answer to a key whose server is in the key itself, "-" for none, with "+" when it is
+// reported.
+std::string dsn(const FakeCache& cache, const std::string& key) {
+    const auto question = parse_dsn_key(key);
+    if (!question) return "not asked";
+    if (!question->peer) return "no peer";
+    const auto answer = answer_dsn(key, *question, *question->peer, cache, now, {});
+    return answer.text.value_or("-") + (answer.notice ? " +" : "");
+}
+
+PolicyRequest rcpt(const std::string& recipient) {
+    return {"smtpd_access_policy", "RCPT", recipient, "123.456.0"};
+}
+
+const std::string host = "mx.example.org[192.0.2.1]";
+
+}  // namespace
+
+TEST_CASE("only temporary failures of transport or TLS are looked at") {
+    for (const std::string key :
+         {"4.7.5 Cannot start TLS: handshake failure", "4.7.5 Server certificate not verified",
+          "4.4.1 connect to mx.example.org[192.0.2.1]:25: Connection timed out",
+          "4.4.2 conversation with mx.example.org[192.0.2.1] timed out while sending MAIL FROM"})
+        CHECK_MESSAGE(parse_dsn_key(key), key);
+    using namespace std::string_literals;
+    for (const std::string& key :
+         {""s, " "s, "4.4.1"s, "4.4.1 "s, "2.0.0 250 2.0.0 Ok: queued as 45952A7814D"s,
+          "5.4.1 connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "4.4 connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "4.4.1.1 connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "4.4.x connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "4.4.1234 connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "44.4.1 connect to mx.example.org[192.0.2.1]:25: Connection timed out"s,
+          "4.7.5 client TLS configuration problem"s,
+          "4.7.1 host mx.example.org[192.0.2.1] said: 450 4.7.1 greylisted"s,
+          "4.7.5 Cannot start TLS: handshake\0failure"s, "4.7.5 Cannot start TLS: a\nb"s})
+        CHECK_MESSAGE(!parse_dsn_key(key), key);
+}
+
+TEST_CASE("an ill endpoint's verdict is appended to the whole original text") {
+    FakeCache cache;
+    cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole());
+    const auto key = "4.4.1 connect to " + host + ":25: Connection timed out";
+    CHECK(dsn(cache, key) ==
+          key + " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)");
+    SUBCASE("also when the text names no port") {
+        const auto text =
+            "4.4.2 conversation with " + host + " timed out while sending message body";
+        CHECK(dsn(cache, text) ==
+              text + " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)");
+    }
+    SUBCASE("another port of the same address is another endpoint") {
+        CHECK(dsn(cache, "4.4.1 connect to " + host + ":587: Connection timed out") == "- +");
+    }
+    SUBCASE("and the tag is short") {
+        const auto question = parse_dsn_key(key);
+        const auto answer = answer_dsn(key, *question, *question->peer, cache, now, {});
+        CHECK(answer.text->size() - key.size() <= max_dsn_tag);
+    }
+}
+
+TEST_CASE(
+    "without an ill verdict that is still believed the text stays, and the prober hears of it") {
+    const auto key = "4.4.1 connect to " + host + ":25: Connection timed out";
+    FakeCache cache;
+    SUBCASE("nothing known") { CHECK(dsn(cache, key) == "- +"); }
+    SUBCASE("healthy") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25,
+                           with_severity(DiagnosisId::healthy, Severity::ok));
+        CHECK(dsn(cache, key) == "- +");
+    }
+    SUBCASE("inconclusive") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25,
+                           with_severity(DiagnosisId::inconclusive, Severity::unknown));
+        CHECK(dsn(cache, key) == "- +");
+    }
+    SUBCASE("expired") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole(7h));
+        CHECK(dsn(cache, key) == "- +");
+    }
+    SUBCASE("stale is still used, and refreshed") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole(1h));
+        CHECK(dsn(cache, key) ==
+              key + " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works) +");
+    }
+    SUBCASE("an address whose port is unknown is not reported") {
+        CHECK(dsn(cache, "4.4.2 lost connection with " + host + " while sending RCPT TO") == "-");
+    }
+}
+
+TEST_CASE("a notice carries the endpoint, and the text made printable") {
+    FakeCache cache;
+    const std::string key = "4.4.1 connect to MX.example.org[192.0.2.1]:2525: odd \x1b[31m text";
+    const auto question = parse_dsn_key(key);
+    REQUIRE(question);
+    const auto answer = answer_dsn(key, *question, *question->peer, cache, now, {});
+    REQUIRE(answer.notice);
+    CHECK(to_string(answer.notice->endpoint) == "mx.example.org[192.0.2.1]:2525");
+    CHECK(answer.notice->reason.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("a recipient's next hop is the learned route, else its domain") {
+    FakeCache cache;
+    cache.add_next_hop("example.org", black_hole());
+    cache.add_next_hop("[relay.example.net]:587", black_hole());
+    cache.routes["example.com"] = {"example.com", "[relay.example.net]:587", "", "smtp", now};
+    const auto find = [&](const PolicyRequest& request) {
+        return find_for_recipient(request, cache, now, {});
+    };
+    CHECK(find(rcpt("you@Example.ORG")).next_hop == "example.org");
+    CHECK(find(rcpt("you@Example.ORG")).verdict == black_hole());
+    CHECK_FALSE(find(rcpt("you@example.org")).wanted);
+    CHECK(find(rcpt("you@example.com")).next_hop == "[relay.example.net]:587");
+    CHECK(find(rcpt("you@example.com")).verdict);
+    SUBCASE("an unknown one is wanted") {
+        CHECK(find(rcpt("you@example.net")).next_hop == "example.net");
+        CHECK(find(rcpt("you@example.net")).wanted);
+        CHECK_FALSE(find(rcpt("you@example.net")).verdict);
+    }
+    SUBCASE("a stale one is used and wanted, an expired one only wanted") {
+        cache.add_next_hop("example.org", black_hole(1h));
+        CHECK(find(rcpt("you@example.org")).verdict);
+        CHECK(find(rcpt("you@example.org")).wanted);
+        cache.add_next_hop("example.org", black_hole(7h));
+        CHECK_FALSE(find(rcpt("you@example.org")).verdict);
+        CHECK(find(rcpt("you@example.org")).wanted);
+    }
+    SUBCASE("requests about no recipient's way ask nothing") {
+        auto request = rcpt("you@example.org");
+        for (const std::string state :
+             {"CONNECT", "EHLO", "MAIL", "VRFY", "ETRN", "END-OF-MESSAGE", ""}) {
+            request.protocol_state = state;
+            CHECK(find(request).next_hop.empty());
+            CHECK_FALSE(find(request).wanted);
+        }
+        for (const std::string recipient : {"", "postmaster", "a@", "a@b c", "a@..", "a@\x01"})
+            CHECK_MESSAGE(!find(rcpt(recipient)).verdict, recipient);
+        CHECK(find({"other", "RCPT", "you@example.org", "1"}).next_hop.empty());
+    }
+}
+
+TEST_CASE("policy answers by mode") {
+    const auto request = rcpt("you@example.org");
+    const PolicyFinding ill{"example.org", black_hole(), false};
+    const auto action = [&](PolicyMode mode, bool first = true) {
+        return policy_action(request, ill, mode, "relay.example.net", first);
+    };
+    CHECK(action(PolicyMode::observe) == "DUNNO");
+    CHECK(action(PolicyMode::warn) ==
+          "WARN example.org: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works");
+    CHECK(action(PolicyMode::tag) ==
+          "PREPEND X-Postfathom-Diagnosis: relay.example.net; next-hop=example.org; "
+          "diagnosis=pmtu-black-hole; direction=inbound; path-mtu=1400; mss=1360; "
+          "since=2026-11-23T04:59:00Z");
+    CHECK(action(PolicyMode::tag, false) == "DUNNO");
+    CHECK(policy_action({"smtpd_access_policy", "RCPT", "you@example.org", ""}, ill,
+                        PolicyMode::tag, "relay.example.net", true) == "DUNNO");
+    for (const auto mode : {PolicyMode::observe, PolicyMode::warn, PolicyMode::tag})
+        CHECK(policy_action(request, {"example.org", {}, true}, mode, "x", true) == "DUNNO");
+}
+
+TEST_CASE("every answer is one line of printable ASCII") {
+    for (const auto id : all_diagnosis_ids()) {
+        auto verdict = black_hole();
+        verdict.id = id;
+        for (const auto mode : {PolicyMode::warn, PolicyMode::tag}) {
+            const auto action =
+                policy_action(rcpt("you@example.org"), {"ex\nample\xff.org", verdict, false}, mode,
+                              "host\r\ntoken; x", true);
+            CHECK(action.find_first_of("\r\n") == std::string::npos);
+            CHECK(std::all_of(action.begin(), action.end(),
+                              [](char c) { return c >= ' ' && c <= '~'; }));
+        }
+    }
+}
+
+TEST_CASE("a header is folded between its parts and says who wrote it") {
+    const auto value =
+        diagnosis_header_value("relay.example.net", "[mail.example.org]:587", black_hole());
+    CHECK(host_token_of(value) == "relay.example.net");
+    CHECK(host_token_of(" \trelay.example.net ; x") == "relay.example.net");
+    CHECK(host_token_of("") == "");
+    const auto folded = fold_diagnosis_header(value);
+    CHECK(folded ==
+          "relay.example.net; next-hop=[mail.example.org]:587;\n\tdiagnosis=pmtu-black-hole; "
+          "direction=inbound; path-mtu=1400; mss=1360;\n\tsince=2026-11-23T04:59:00Z");
+    auto bound = black_hole();
+    bound.path_mtu_exact = false;
+    CHECK(diagnosis_header_value("h", "example.org", bound)
+              .find("path-mtu=1400; path-mtu-exact=no") != std::string::npos);
+    CHECK(diagnosis_header_value(std::string(5000, 'x'), std::string(5000, 'y'), bound).size() <=
+          max_diagnosis_header_value);
+}
