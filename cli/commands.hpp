@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sub-commands of `postfathom`. main.cpp reads the command line; each command is a function of its
-// options that returns the exit status.
+// The sub-commands of `postfathom`. main.cpp reads the command line; each command is a function of
+// its options that returns the exit status.
 #pragma once
 
 #include <cstdint>

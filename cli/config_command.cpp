@@ -1,1 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include "cli/commands.hpp"
+#include "lib/config/load.hpp"
+
+namespace postfathom {
+
+int run_config_check(const std::filesystem::path& file) {
+    const auto settings = load_settings(file);
+    if (!settings) {
+        fmt::print(stderr, "{}\n", settings.error().message);
+        return exit_config;
+    }
+    fmt::print("{}: ok\n", file.string());
+    return 0;
+}
+
+int run_config_show(const Settings& settings) {
+    fmt::print("{}", render_settings(settings));
+    return 0;
+}
+
+}  // namespace postfathom

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/config/load.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+using namespace postfathom;
+
+namespace {
+
+const std::filesystem::path source_dir = POSTFATHOM_SOURCE_DIR;
+
+std::string read(const std::filesystem::path& file) {
+    std::ifstream stream(file, std::ios::binary);
+    REQUIRE_MESSAGE(stream, file.string());
+    return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::string faults(std::string_view toml) {
+    const auto settings = parse_settings(toml, "postfathom.toml");
+    return settings ? "" : settings.error().message + '\n';
+}
+
+}  // namespace
+
+TEST_CASE("each mistake is told with file, line, column, what was found and what was expected") {
+    std::set<std::string> walked;
+    for (const auto& entry :
+         std::filesystem::directory_iterator(source_dir / "tests/data/config")) {
+        if (entry.path().extension() != ".toml") continue;
+        const auto name = entry.path().stem().string();
+        CAPTURE(name);
+        walked.insert(name);
+        auto expected = entry.path();
+        expected.replace_extension(".expected");
+        const auto found = faults(read(entry.path()));
+        // The words of a syntax error are the TOML library's, its place is ours.
+        if (name == "bad-not-toml")
+            CHECK(found.substr(0, read(expected).size()) == read(expected));
+        else
+            CHECK(found == read(expected));
+    }
+    CHECK(walked.size() >= 19);
+}
+
+TEST_CASE("an empty file gives the defaults, and every setting is rendered as it was read") {
+    const auto empty = parse_settings("", "empty");
+    REQUIRE(empty.has_value());
+    CHECK(render_settings(*empty) == render_settings(Settings{}));
+
+    const auto changed = parse_settings(
+        "[log]\ntarget=\"syslog\"\n[probe]\ntimeout=\"90s\"\n[cache]\nmax_bytes=\"1GiB\"\n"
+        "[milter]\nadd_header=false\n[tls]\nfloor=\"dane\"\n[policy]\nmode=\"tag\"\n",
+        "changed");
+    REQUIRE(changed.has_value());
+    CHECK(changed->probe.timeout == std::chrono::seconds{90});
+    CHECK(changed->cache.max_bytes == std::uint64_t{1} << 30);
+    CHECK_FALSE(changed->milter.add_header);
+    CHECK(changed->tls.floor == TlsLevel::dane);
+    CHECK(changed->policy.mode == PolicyMode::tag);
+    CHECK(changed->log.target == log::Target::syslog);
+    const auto again = parse_settings(render_settings(*changed), "again");
+    REQUIRE(again.has_value());
+    CHECK(render_settings(*again) == render_settings(*changed));
+    CHECK(render_settings(*changed) != render_settings(Settings{}));
+}
+
+TEST_CASE("the shipped file lists every setting with its default and its sentence, and no other") {
+    const auto text = read(source_dir / "conf/postfathom.toml");
+    const auto loaded = parse_settings(text, "conf/postfathom.toml");
+    REQUIRE_MESSAGE(loaded.has_value(), loaded.error().message);
+    CHECK(render_settings(*loaded) == render_settings(Settings{}));
+
+    // Comments are wrapped; compare words.
+    std::string words;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);)
+        words += (line.rfind("# ", 0) == 0 ? line.substr(2) + ' ' : line + '\n');
+    std::string table;
+    std::size_t position = 0;
+    for (const auto& setting : describe_settings()) {
+        CAPTURE(setting.name);
+        const auto dot = setting.name.find('.');
+        if (setting.name.substr(0, dot) != table) {
+            table = setting.name.substr(0, dot);
+            position = words.find('[' + table + "]\n", position);
+            REQUIRE(position != std::string::npos);
+        }
+        const auto entry = setting.sentence + " (" + setting.unit + ") " +
+                           setting.name.substr(dot + 1) + " = " + setting.default_value + '\n';
+        position = words.find(entry, position);
+        CHECK(position != std::string::npos);
+    }
+    CHECK(std::count(words.begin(), words.end(), '=') ==
+          static_cast<std::ptrdiff_t>(describe_settings().size()));
+}
+
+TEST_CASE("a file that is missing is told from one that is bad") {
+    const auto missing = load_settings("/nonexistent/postfathom.toml");
+    REQUIRE_FALSE(missing.has_value());
+    CHECK(missing.error().code == ErrorCode::not_found);
+    CHECK(missing.error().message.find("/nonexistent/postfathom.toml") != std::string::npos);
+    const auto named = load_settings_or_defaults("/nonexistent/postfathom.toml");
+    CHECK_FALSE(named.has_value());  // only the default place may be empty
+    const auto bad = parse_settings("[log]\nlevel=1\n", "bad");
+    REQUIRE_FALSE(bad.has_value());
+    CHECK(bad.error().code == ErrorCode::invalid_input);
+}
+
+TEST_CASE("hostile files are refused without harm") {
+    CHECK(faults(std::string(2 << 20, '#')).find("expected at most") != std::string::npos);
+    CHECK_FALSE(faults(std::string("[log]\nlevel=\"\x00\"\n", 17)).empty());
+    CHECK_FALSE(faults("[log]\nlevel=\"\xff\xfe\"\n").empty());
+    CHECK_FALSE(faults(std::string(50'000, '[')).empty());
+    CHECK_FALSE(faults("[admin]\nsocket = \"/run/a\\u0007b\"\n").empty());
+    std::string many = "[probe]\n";
+    for (int i = 0; i < 5000; ++i) many += "x" + std::to_string(i) + " = 1\n";
+    CHECK(faults(many).size() < 20'000);  // the list of faults is bounded
+    // Cut anywhere, the shipped file is read or refused.
+    const auto shipped = read(source_dir / "conf/postfathom.toml");
+    for (std::size_t length = 0; length < shipped.size(); length += 7)
+        (void)faults(std::string_view(shipped).substr(0, length));
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include "lib/destination/endpoint.hpp"
+#include "lib/destination/ip_address.hpp"
+
+using namespace postfathom;
+
+TEST_CASE("addresses are read and written as inet_pton and inet_ntop do") {
+    for (const auto* text : {"192.0.2.1", "0.0.0.0", "2001:db8::1", "::", "fe80::1"}) {
+        const auto address = IpAddress::parse(text);
+        REQUIRE(address.has_value());
+        CHECK(address->to_string() == text);
+    }
+    CHECK(IpAddress::parse("2001:DB8:0::1")->to_string() == "2001:db8::1");
+    for (const auto* text : {"", "192.0.2", "192.0.2.256", "[192.0.2.1]", "192.0.2.1/32",
+                             "fe80::1%eth0", "mail.example.org", "1.2.3.4 "})
+        CHECK_FALSE(IpAddress::parse(text).has_value());
+}
+
+TEST_CASE("an IPv4-mapped address is the IPv4 address") {
+    CHECK(IpAddress::parse("::ffff:192.0.2.1") == IpAddress::parse("192.0.2.1"));
+    CHECK(IpAddress::parse("::ffff:192.0.2.1")->family() == IpFamily::v4);
+}
+
+TEST_CASE("loopback and unspecified addresses are known in both families") {
+    CHECK(IpAddress::parse("127.1.2.3")->is_loopback());
+    CHECK(IpAddress::parse("::1")->is_loopback());
+    CHECK_FALSE(IpAddress::parse("128.0.0.1")->is_loopback());
+    CHECK_FALSE(IpAddress::parse("2001:db8::1")->is_loopback());
+    CHECK(IpAddress::parse("0.0.0.0")->is_unspecified());
+    CHECK(IpAddress::parse("::")->is_unspecified());
+    CHECK_FALSE(IpAddress::parse("0.0.0.1")->is_unspecified());
+}
+
+TEST_CASE("services have a name, a port and a kind of TLS") {
+    for (const auto service :
+         {Service::smtp, Service::submission, Service::smtps, Service::imap, Service::imaps}) {
+        CHECK(parse_service(to_string(service)) == service);
+        CHECK(service_for_port(default_port(service)) == service);
+    }
+    CHECK(implicit_tls(Service::smtps));
+    CHECK(implicit_tls(Service::imaps));
+    CHECK_FALSE(implicit_tls(Service::submission));
+    CHECK(service_for_port(2525) == Service::smtp);
+    CHECK_FALSE(parse_service("SMTP").has_value());
+}
+
+TEST_CASE("an endpoint is written as Postfix writes it in its log") {
+    CHECK(to_string(Endpoint{*IpAddress::parse("192.0.2.1"), 25, Service::smtp,
+                             "mail.example.org"}) == "mail.example.org[192.0.2.1]:25");
+    CHECK(to_string(Endpoint{*IpAddress::parse("2001:db8::1"), 587, Service::submission, ""}) ==
+          "[2001:db8::1]:587");
+}
