@@ -170,6 +170,7 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
     reply.body["notices"] = {{"received", counters.notices},
                              {"unreadable", counters.bad_notices},
                              {"not_ours", counters.observer.not_ours}};
+    reply.body["event_readers"] = counters.event_readers;
     return reply;
 }
 

@@ -30,21 +30,17 @@ namespace {
 
 constexpr std::size_t max_header_bytes = 8 * 1024;
 constexpr std::size_t max_body_bytes = 64 * 1024;
-constexpr std::chrono::seconds read_limit{30};
-constexpr std::chrono::seconds write_limit{30};
-// One write of an event stream; a reader that takes longer has lost interest.
-constexpr std::chrono::seconds stream_write_limit{10};
-constexpr std::chrono::seconds heartbeat{30};
 constexpr std::chrono::milliseconds accept_pause{100};
 
 }  // namespace
 
 struct AdminServer::State {
-    State(asio::io_context& context, Daemon& of)
-        : io(context), daemon(of), acceptor(context), started(Clock::now()) {}
+    State(asio::io_context& context, Daemon& of, const Limits& allowed)
+        : io(context), daemon(of), limits(allowed), acceptor(context), started(Clock::now()) {}
 
     asio::io_context& io;
     Daemon& daemon;
+    Limits limits;
     Local::acceptor acceptor;
     Clock::time_point started;
     std::size_t connections = 0;
@@ -170,9 +166,10 @@ asio::awaitable<ErrorCodeOf> write_all(Local::socket& socket, std::string text) 
     co_return std::get<0>(result);
 }
 
-asio::awaitable<bool> write_in_time(Local::socket& socket, std::string text) {
+asio::awaitable<bool> write_in_time(Local::socket& socket, std::string text,
+                                    std::chrono::milliseconds limit) {
     auto work = write_all(socket, std::move(text));
-    const auto error = co_await with_deadline(stream_write_limit, std::move(work));
+    const auto error = co_await with_deadline(limit, std::move(work));
     co_return error && !*error;
 }
 
@@ -201,8 +198,8 @@ asio::awaitable<void> stream_events(StatePointer state, Local::socket& socket) {
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nCache-Control: no-store\r\n"
         "Transfer-Encoding: chunked\r\n\r\n" +
         chunk(heartbeat_line());
-    while (co_await write_in_time(socket, std::move(lines))) {
-        auto next = co_await (reader->next(heartbeat) || gone(socket));
+    while (co_await write_in_time(socket, std::move(lines), state->limits.stream_write)) {
+        auto next = co_await (reader->next(state->limits.heartbeat) || gone(socket));
         if (next.index() == 1 || reader->too_slow()) co_return;
         lines = std::move(std::get<0>(next));
         lines = chunk(lines.empty() ? heartbeat_line() : lines);
@@ -216,7 +213,7 @@ asio::awaitable<bool> serve_one(StatePointer state, Local::socket& socket,
     parser.header_limit(max_header_bytes);
     parser.body_limit(max_body_bytes);
     auto reading = read(socket, buffer, parser);
-    const auto error = co_await with_deadline(read_limit, std::move(reading));
+    const auto error = co_await with_deadline(state->limits.read, std::move(reading));
     std::optional<AdminReply> reply;
     bool keep_alive = false;
     unsigned version = 11;
@@ -238,7 +235,7 @@ asio::awaitable<bool> serve_one(StatePointer state, Local::socket& socket,
     }
     if (!reply) co_return false;
     auto sending = send(socket, std::move(*reply), version, keep_alive);
-    const auto sent = co_await with_deadline(write_limit, std::move(sending));
+    const auto sent = co_await with_deadline(state->limits.write, std::move(sending));
     co_return keep_alive&& sent && !*sent;
 }
 
@@ -280,8 +277,8 @@ asio::awaitable<void> accept_all(StatePointer state) {
 
 }  // namespace
 
-AdminServer::AdminServer(asio::io_context& io, Daemon& daemon, int listening)
-    : state_(std::make_shared<State>(io, daemon)) {
+AdminServer::AdminServer(asio::io_context& io, Daemon& daemon, int listening, const Limits& limits)
+    : state_(std::make_shared<State>(io, daemon, limits)) {
     state_->acceptor.assign(Local(), listening);
 }
 

@@ -13,8 +13,15 @@ namespace postfathom {
 
 class AdminServer {
   public:
+    struct Limits {
+        std::chrono::milliseconds read{30'000};          // one whole request, or the wait for it
+        std::chrono::milliseconds write{30'000};         // one whole answer
+        std::chrono::milliseconds stream_write{10'000};  // one piece of an event stream
+        std::chrono::milliseconds heartbeat{30'000};     // on a stream without events
+    };
+
     // Takes over the listening socket. `io` and `daemon` outlive the server.
-    AdminServer(boost::asio::io_context& io, Daemon& daemon, int listening);
+    AdminServer(boost::asio::io_context& io, Daemon& daemon, int listening, const Limits& limits);
     ~AdminServer();
     AdminServer(const AdminServer&) = delete;
     AdminServer& operator=(const AdminServer&) = delete;

@@ -317,7 +317,9 @@ void Daemon::refresh() {
 }
 
 void Daemon::remove_expired() {
-    const auto removed = cache_.remove_older_than(wall_now());
+    const auto& age = settings_.cache.age;
+    const auto removed =
+        cache_.remove_older_than(wall_now() - std::max(age.good_expire, age.ill_expire));
     if (!removed)
         log::error("cache: {}", removed.error().message);
     else if (*removed > 0)
@@ -335,6 +337,7 @@ Daemon::Counters Daemon::counters() const {
     auto counters = counters_;
     counters.schedule = schedule_.counters();
     counters.observer = observer_.counters();
+    counters.event_readers = events_.readers();
     return counters;
 }
 

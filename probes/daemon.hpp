@@ -67,6 +67,7 @@ class Daemon {
         std::uint64_t notices = 0;
         std::uint64_t bad_notices = 0;
         std::uint64_t cache_errors = 0;
+        std::uint64_t event_readers = 0;
     };
     Counters counters() const;
 

@@ -165,7 +165,7 @@ int serve(const std::string& file, const Settings& settings) {
     asio::io_context io(1);
     Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
     Datagrams::socket notice_socket(io, Datagrams(), *notices);
-    AdminServer server(io, daemon, *admin);
+    AdminServer server(io, daemon, *admin, {});
     std::optional<LogFollower> follower;
     if (!settings.mail_log.file.empty()) {
         follower.emplace(io.get_executor(), settings.mail_log.file,

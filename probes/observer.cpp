@@ -129,16 +129,16 @@ bool Observer::mended(const ProbePlace& place) const {
 std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStatus& status) {
     ++counters_.deliveries;
     auto found = deliveries_.find(line.pid);
-    if (found != deliveries_.end() && !found->second.reported.empty() &&
-        found->second.reported != line.queue_id)
+    const bool sent = status.status == "sent";
+    if (found != deliveries_.end() && found->second.over(line.queue_id, sent))
         found->second = Delivery{};
 
     std::vector<LoggedPeer> ill_peers;
     if (found != deliveries_.end()) {
         ill_peers = found->second.ill_peers;
         found->second.reported = line.queue_id;
+        found->second.sent = sent;
     }
-    const bool sent = status.status == "sent";
     const bool in_trouble = !sent && status.trouble && worth_a_look(*status.trouble);
     if (in_trouble) {
         if (status.reason_peer) add_peer(ill_peers, *status.reason_peer);

@@ -68,8 +68,14 @@ class Observer {
     // What the log of one smtp(8) process tells of its delivery at hand.
     struct Delivery {
         std::vector<LoggedPeer> ill_peers;
-        std::string
-            reported;  // queue id whose outcome was logged; the next one is another delivery
+        std::string reported;  // queue id whose outcome was logged
+        bool sent = false;     // and that outcome
+
+        // The outcome now logged is that of a later delivery: of another message, or of the same
+        // one tried again.
+        bool over(const std::string& queue_id, bool now_sent) const {
+            return !reported.empty() && (reported != queue_id || (now_sent && !sent));
+        }
     };
 
     void trouble(std::uint32_t pid, const Trouble& trouble);

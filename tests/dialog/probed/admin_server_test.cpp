@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+// The admin query socket as its clients meet it: curl, careless ones and hostile ones. After each
+// of them the next one is served.
+#include "probes/admin_server.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/json/parse.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <thread>
+
+#include "lib/base/descriptor.hpp"
+#include "lib/net/deadline.hpp"
+#include "lib/net/listener.hpp"
+#include "tests/unit/probed/memory_cache.hpp"
+#include "tests/unit/probed/reports.hpp"
+
+using namespace postfathom;
+using namespace std::chrono_literals;
+namespace json = boost::json;
+
+namespace {
+
+asio::awaitable<Report> probe_fake(ProbeRequest request) {
+    const bool slow = request.next_hop.host == "slow.example";
+    co_await pause(slow ? 10s : 1ms);
+    co_return test_report(to_string(request.next_hop), test_black_hole());
+}
+
+asio::awaitable<std::vector<IpAddress>> resolve_nothing(NextHop) {
+    co_return std::vector<IpAddress>{};
+}
+
+// A server in a thread of its own.
+class Server {
+  public:
+    explicit Server(AdminServer::Limits limits = {}) {
+        char pattern[] = "/tmp/postfathom-admin-XXXXXX";
+        REQUIRE(::mkdtemp(pattern) != nullptr);
+        directory_ = pattern;
+        settings_.admin.socket = path();
+        settings_.probe.min_interval = 0ms;
+        settings_.probe.per_hour = 1'000'000'000;
+        const auto listening = listen_unix(SocketPlace{path(), 0600, {}, {}});
+        REQUIRE(listening);
+        daemon_.emplace(
+            io_, settings_, cache_,
+            [](ProbeRequest request, ProgressSink) { return probe_fake(std::move(request)); },
+            [](NextHop next_hop) { return resolve_nothing(std::move(next_hop)); });
+        server_.emplace(io_, *daemon_, *listening, limits);
+        server_->start();
+        thread_ = std::thread([this] { io_.run(); });
+    }
+    ~Server() {
+        io_.stop();
+        thread_.join();
+        std::filesystem::remove_all(directory_);
+    }
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    std::string path() const { return directory_ + "/admin.sock"; }
+
+  private:
+    std::string directory_;
+    Settings settings_;
+    MemoryCache cache_;
+    asio::io_context io_{1};
+    std::optional<Daemon> daemon_;
+    std::optional<AdminServer> server_;
+    std::thread thread_;
+};
+
+// A client that sends what it likes. Waits at most ten seconds for anything.
+class Client {
+  public:
+    explicit Client(const Server& server) : socket_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::strncpy(address.sun_path, server.path().c_str(), sizeof address.sun_path - 1);
+        connected_ = ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address),
+                               sizeof address) == 0;
+    }
+    bool connected() const { return connected_; }
+
+    // False when the server closed before all was sent.
+    bool send(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const auto count = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            if (count <= 0) return false;
+            bytes.remove_prefix(static_cast<std::size_t>(count));
+        }
+        return true;
+    }
+    void end_of_input() { ::shutdown(socket_.get(), SHUT_WR); }
+
+    // Reads until `wanted` is in what was read, `times` times; true when it came.
+    bool read_until(std::string_view wanted, std::size_t times = 1) {
+        while (count(wanted) < times)
+            if (!read_some()) return false;
+        return true;
+    }
+    // Reads to the end; false when the server keeps the connection open.
+    bool read_to_end() {
+        while (read_some()) {
+        }
+        return ended_;
+    }
+    const std::string& text() const { return text_; }
+    unsigned status() const {
+        unsigned number = 0;
+        return std::sscanf(text_.c_str(), "HTTP/1.1 %u", &number) == 1 ? number : 0;
+    }
+    json::value body() const {
+        json::error_code error;
+        auto value =
+            json::parse(text_.substr(std::min(text_.size(), text_.find("\r\n\r\n") + 4)), error);
+        return error ? json::value() : value;
+    }
+
+  private:
+    std::size_t count(std::string_view wanted) const {
+        std::size_t found = 0;
+        for (auto at = text_.find(wanted); at != std::string::npos; at = text_.find(wanted, at + 1))
+            ++found;
+        return found;
+    }
+    bool read_some() {
+        pollfd waiting{socket_.get(), POLLIN, 0};
+        if (::poll(&waiting, 1, 10'000) != 1) return false;
+        std::array<char, 65536> buffer{};
+        const auto length = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+        if (length <= 0) {
+            ended_ = true;
+            return false;
+        }
+        text_.append(buffer.data(), static_cast<std::size_t>(length));
+        return true;
+    }
+    Descriptor socket_;
+    std::string text_;
+    bool connected_ = false;
+    bool ended_ = false;
+};
+
+std::string request(std::string_view method, std::string_view target, std::string_view body = {},
+                    std::string_view connection = "close") {
+    return fmt::format(
+        "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: {}\r\n"
+        "Content-Length: {}\r\n\r\n{}",
+        method, target, connection, body.size(), body);
+}
+
+// One request on a connection of its own: status and body.
+std::pair<unsigned, json::value> ask(const Server& server, std::string_view method,
+                                     std::string_view target, std::string_view body = {}) {
+    Client client(server);
+    client.send(request(method, target, body));
+    client.read_to_end();
+    return {client.status(), client.body()};
+}
+
+bool answers(const Server& server) { return ask(server, "GET", "/healthz").first == 200; }
+
+std::string error_code_in(const json::value& body) {
+    if (!body.is_object() || !body.as_object().contains("error")) return "";
+    return std::string(body.at("error").at("code").as_string());
+}
+
+// Status and body through curl, as an operator types it.
+std::string curl(const Server& server, const std::string& arguments) {
+    const auto command =
+        fmt::format("curl -sS --max-time 10 -w '\\n%{{http_code}}' --unix-socket {} {} 2>&1",
+                    server.path(), arguments);
+    std::string text;
+    FILE* pipe = ::popen(command.c_str(), "r");
+    REQUIRE(pipe != nullptr);
+    std::array<char, 4096> buffer{};
+    while (const auto length = std::fread(buffer.data(), 1, buffer.size(), pipe))
+        text.append(buffer.data(), length);
+    ::pclose(pipe);
+    return text;
+}
+
+bool ends_with_status(const std::string& text, const char* status) {
+    return text.ends_with(std::string("\n") + status);
+}
+
+}  // namespace
+
+TEST_CASE("curl gets an answer to every question") {
+    Server server;
+    CHECK(curl(server, "http://localhost/healthz").starts_with("{\"status\":\"ok\"}"));
+    CHECK(ends_with_status(curl(server, "http://localhost/v1/destinations/example.net"), "404"));
+    const auto probed = curl(server,
+                             "-d '{\"destination\": \"example.net\", \"wait\": true}' "
+                             "http://localhost/v1/probe");
+    CHECK(probed.find("\"pmtu-black-hole\"") != std::string::npos);
+    CHECK(ends_with_status(probed, "200"));
+    const auto shown = curl(server, "http://localhost/v1/destinations/example.net");
+    CHECK(shown.find("\"freshness\":\"fresh\"") != std::string::npos);
+    CHECK(shown.find("\"report\":{\"schema\":1") != std::string::npos);
+    CHECK(curl(server, "http://localhost/v1/destinations").find("example.net") !=
+          std::string::npos);
+    CHECK(curl(server, "http://localhost/v1/status").find("\"finished\":1") != std::string::npos);
+    const auto events = curl(server, "-N --max-time 1 http://localhost/v1/events");
+    CHECK(events.find("{\"event\":\"heartbeat\"") != std::string::npos);
+}
+
+TEST_CASE("a probe is accepted at once, and its verdict is there soon") {
+    Server server;
+    const auto [status, body] =
+        ask(server, "POST", "/v1/probe", R"({"destination": "[Mail.Example.NET]:25"})");
+    CHECK(status == 202);
+    CHECK(body.at("next_hop").as_string() == "[mail.example.net]");
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    unsigned found = 0;
+    while (found != 200 && std::chrono::steady_clock::now() < deadline)
+        found = ask(server, "GET", "/v1/destinations/%5Bmail.example.net%5D").first;
+    CHECK(found == 200);
+}
+
+TEST_CASE("destinations come in pages") {
+    Server server;
+    for (const auto* name : {"a.example", "b.example", "c.example"})
+        CHECK(ask(server, "POST", "/v1/probe",
+                  fmt::format(R"({{"destination": "{}", "wait": true}})", name))
+                  .first == 200);
+    auto page = ask(server, "GET", "/v1/destinations?limit=2").second;
+    CHECK(page.at("destinations").as_array().size() == 2);
+    CHECK(page.at("next").as_string() == "b.example");
+    page = ask(server, "GET", "/v1/destinations?after=b.example&limit=2").second;
+    CHECK(page.at("destinations").as_array().size() == 1);
+    CHECK(page.at("next").is_null());
+}
+
+TEST_CASE("events tell of probes and changes as they happen") {
+    Server server;
+    Client watcher(server);
+    REQUIRE(watcher.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    REQUIRE(watcher.read_until("heartbeat"));
+    CHECK(watcher.text().find("Transfer-Encoding: chunked") != std::string::npos);
+    ask(server, "POST", "/v1/probe", R"({"destination": "example.net", "wait": true})");
+    CHECK(watcher.read_until("\"event\":\"probe-started\""));
+    CHECK(watcher.read_until("\"event\":\"verdict-changed\""));
+    CHECK(watcher.read_until("\"event\":\"probe-finished\""));
+}
+
+TEST_CASE("what is wrong with a request is said in JSON") {
+    Server server;
+    struct Row {
+        const char* method;
+        const char* target;
+        std::string body;
+        unsigned status;
+        const char* code;
+    };
+    const std::vector<Row> rows{
+        {"GET", "/", "", 404, "unknown-path"},
+        {"GET", "/v1/nothing", "", 404, "unknown-path"},
+        {"POST", "/healthz", "", 405, "bad-method"},
+        {"DELETE", "/v1/destinations/example.net", "", 405, "bad-method"},
+        {"BREW", "/healthz", "", 405, "bad-method"},
+        {"GET", "/v1/probe", "", 405, "bad-method"},
+        {"GET", "/v1/destinations/example.org", "", 404, "unknown-destination"},
+        {"GET", "/v1/destinations/%zz", "", 400, "bad-destination"},
+        {"GET", "/v1/destinations/%00", "", 400, "bad-destination"},
+        {"GET", "/v1/destinations/a..b", "", 400, "bad-destination"},
+        {"GET", "/v1/destinations/", "", 400, "bad-destination"},
+        {"GET", "/v1/destinations?limit=0", "", 400, "bad-query"},
+        {"GET", "/v1/destinations?limit=99999999999999999999", "", 400, "bad-query"},
+        {"GET", "/v1/destinations?limit=-1", "", 400, "bad-query"},
+        {"GET", "/v1/destinations?colour=red", "", 400, "bad-query"},
+        {"POST", "/v1/probe", "", 400, "bad-request"},
+        {"POST", "/v1/probe", std::string(60'000, '['), 400, "bad-request"},
+        {"POST", "/v1/probe", R"({"destination": "; rm -rf /"})", 400, "bad-destination"},
+        {"POST", "/v1/probe", std::string(70'000, 'x'), 413, "body-too-large"},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.method);
+        CAPTURE(row.target);
+        const auto [status, body] = ask(server, row.method, row.target, row.body);
+        CHECK(status == row.status);
+        CHECK(error_code_in(body) == row.code);
+    }
+    CHECK(answers(server));
+}
+
+TEST_CASE("bytes that are no HTTP end in an error and nothing else") {
+    Server server;
+    for (const std::string& bytes :
+         {std::string("hello\r\n\r\n"), std::string(100, '\0'), std::string(3000, '\xff'),
+          std::string("GET"), std::string("\x16\x03\x01\x02\x00\x01\x00", 7),
+          std::string("GET /healthz HTTP/9.9\r\n\r\n"),
+          std::string("GET /healthz HTTP/1.1\r\nContent-Length: -5\r\n\r\n"),
+          std::string("GET /healthz HTTP/1.1\r\nContent-Length: 18446744073709551615\r\n\r\n"),
+          std::string("POST /v1/probe HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n"),
+          std::string("GET /healthz HTTP/1.1\r\nbroken header\r\n\r\n")}) {
+        CAPTURE(bytes);
+        Client client(server);
+        client.send(bytes);
+        client.end_of_input();
+        CHECK(client.read_to_end());
+        CHECK((client.text().empty() || client.status() >= 400));
+        CHECK(answers(server));
+    }
+}
+
+TEST_CASE("a request cut at any byte, or sent byte by byte, harms nobody") {
+    Server server;
+    const auto whole = request("POST", "/v1/probe", R"({"destination": "example.net"})");
+    for (std::size_t length = 0; length < whole.size(); length += 3) {
+        Client client(server);
+        client.send(whole.substr(0, length));
+        client.end_of_input();
+        CHECK(client.read_to_end());
+    }
+    Client slow(server);
+    for (const char byte : whole) REQUIRE(slow.send({&byte, 1}));
+    CHECK(slow.read_to_end());
+    CHECK(slow.status() == 202);
+}
+
+TEST_CASE("a header above 8 KiB is refused") {
+    Server server;
+    Client client(server);
+    client.send("GET /healthz HTTP/1.1\r\nX: " + std::string(9'000, 'x') + "\r\n\r\n");
+    client.end_of_input();
+    CHECK(client.read_to_end());
+    CHECK(client.status() == 431);
+    Client endless(server);
+    const std::string block(64 * 1024, 'x');
+    endless.send("GET /healthz HTTP/1.1\r\nX: ");
+    bool sent = true;
+    for (int i = 0; i < 100 && sent; ++i) sent = endless.send(block);
+    CHECK_FALSE(sent);
+    CHECK(answers(server));
+}
+
+TEST_CASE("a client that does not finish its request is given up") {
+    AdminServer::Limits limits;
+    limits.read = 200ms;
+    Server server(limits);
+    Client half(server);
+    half.send("GET /healthz HTT");
+    CHECK(half.read_to_end());
+    CHECK(half.status() == 408);
+    Client silent(server);
+    CHECK(silent.read_to_end());
+    CHECK(silent.text().empty());
+    CHECK(answers(server));
+}
+
+TEST_CASE("a connection carries one request after the other, pipelined too") {
+    Server server;
+    Client client(server);
+    std::string many;
+    for (int i = 0; i < 50; ++i) many += request("GET", "/healthz", "", "keep-alive");
+    REQUIRE(client.send(many));
+    CHECK(client.read_until("{\"status\":\"ok\"}", 50));
+}
+
+TEST_CASE("two hundred connections are too many for a while, and no longer") {
+    Server server;
+    {
+        std::vector<std::unique_ptr<Client>> crowd;
+        for (int i = 0; i < 200; ++i) {
+            crowd.push_back(std::make_unique<Client>(server));
+            REQUIRE(crowd.back()->connected());
+        }
+        // The last ones in are told so.
+        CHECK(crowd.back()->read_to_end());
+        CHECK(crowd.back()->status() == 503);
+        // Those that have a seat are served.
+        crowd.front()->send(request("GET", "/healthz"));
+        CHECK(crowd.front()->read_to_end());
+        CHECK(crowd.front()->status() == 200);
+    }
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    bool served = false;
+    while (!served && std::chrono::steady_clock::now() < deadline) served = answers(server);
+    CHECK(served);
+}
+
+TEST_CASE("those who wait for a slow probe hold nobody up, and may leave") {
+    Server server;
+    {
+        Client leaver(server);
+        leaver.send(
+            request("POST", "/v1/probe", R"({"destination": "slow.example", "wait": true})"));
+        CHECK(answers(server));
+    }
+    CHECK(answers(server));
+    CHECK(
+        ask(server, "POST", "/v1/probe", R"({"destination": "example.net", "wait": true})").first ==
+        200);
+}
+
+TEST_CASE("a watcher that does not read is dropped, and the events go on for others") {
+    AdminServer::Limits limits;
+    limits.stream_write = 200ms;
+    Server server(limits);
+    Client sleeper(server);
+    REQUIRE(sleeper.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    // More events than socket buffers and our own bound hold: each probe brings three.
+    const auto busy = request("POST", "/v1/probe",
+                              R"({"destination": "example.net", "wait": true})", "keep-alive");
+    Client worker(server);
+    bool dropped = false;
+    const auto deadline = std::chrono::steady_clock::now() + 60s;
+    for (std::size_t i = 1; !dropped && std::chrono::steady_clock::now() < deadline; ++i) {
+        worker.send(busy);
+        if (!worker.read_until("HTTP/1.1 200", i)) break;
+        if (i % 100 == 0) {
+            Client counter(server);
+            counter.send(request("GET", "/v1/status"));
+            counter.read_to_end();
+            dropped = counter.body().at("event_readers").to_number<int>() == 0;
+        }
+    }
+    CHECK(dropped);
+    Client watcher(server);
+    watcher.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK(watcher.read_until("heartbeat"));
+}

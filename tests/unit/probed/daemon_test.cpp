@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// The daemon's core on a real event loop, with probes that answer from a table.
+#include "probes/daemon.hpp"
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/json/object.hpp>
+
+#include "lib/net/deadline.hpp"
+#include "lib/net/notice.hpp"
+#include "tests/unit/probed/memory_cache.hpp"
+#include "tests/unit/probed/reports.hpp"
+
+using namespace postfathom;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What the network would say.
+struct World {
+    Diagnosis diagnosis = test_black_hole();
+    Endpoint server = test_endpoint();
+    std::vector<IpAddress> addresses;  // of every name
+    bool throws = false;
+    std::vector<ProbeRequest> probed;
+};
+
+asio::awaitable<Report> probe_world(World* world, ProbeRequest request) {
+    world->probed.push_back(request);
+    co_await pause(1ms);
+    if (world->throws) throw std::runtime_error("broken promise");
+    co_return test_report(to_string(request.next_hop), world->diagnosis,
+                          request.only.value_or(world->server));
+}
+
+asio::awaitable<std::vector<IpAddress>> resolve_world(World* world, NextHop) {
+    co_return world->addresses;
+}
+
+struct Bench {
+    Bench() {
+        settings.probe.min_interval = 0ms;
+        daemon.emplace(
+            io, settings, cache,
+            [this](ProbeRequest request, ProgressSink) {
+                return probe_world(&world, std::move(request));
+            },
+            [this](NextHop next_hop) { return resolve_world(&world, std::move(next_hop)); });
+    }
+    // Until nothing is under way or queued.
+    void settle() {
+        const auto deadline = std::chrono::steady_clock::now() + 10s;
+        for (;;) {
+            io.restart();
+            io.run_for(2ms);
+            const auto now = daemon->counters().schedule;
+            if (now.running == 0 && now.queued == 0) return;
+            REQUIRE(std::chrono::steady_clock::now() < deadline);
+        }
+    }
+    void log(const std::string& text) {
+        daemon->on_log_line("Nov 23 01:11:21 mx postfix/smtp[3910]: " + text);
+    }
+    void fail_delivery() {
+        log("SSL_connect error to mail.example.net[192.0.2.1]:25: Connection timed out");
+        log("45952A7814D: to=<you@example.net>, relay=mail.example.net[192.0.2.1]:25, delay=300, "
+            "delays=0.02/0.03/300/0, dsn=4.7.5, status=deferred (Cannot start TLS: handshake "
+            "failure)");
+    }
+    Settings settings;
+    MemoryCache cache;
+    World world;
+    asio::io_context io{1};
+    std::optional<Daemon> daemon;
+};
+
+asio::awaitable<void> ask(Daemon* daemon, std::optional<Result<void>>* result) {
+    *result = co_await daemon->ask_and_wait(*parse_next_hop("example.net"), "example.net", 10s);
+}
+
+}  // namespace
+
+TEST_CASE("a failed delivery in the log ends in a verdict in the cache") {
+    Bench bench;
+    bench.world.addresses = {test_endpoint().address};
+    bench.fail_delivery();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 1);
+    CHECK(to_string(bench.world.probed[0].next_hop) == "example.net");
+    REQUIRE(bench.cache.next_hop("example.net"));
+    CHECK(bench.cache.next_hop("example.net")->verdict.id == DiagnosisId::pmtu_black_hole);
+    CHECK(bench.cache.report("example.net"));
+
+    // Explained already: the next failures ask nothing new.
+    bench.fail_delivery();
+    bench.settle();
+    CHECK(bench.world.probed.size() == 1);
+}
+
+TEST_CASE("a domain whose servers are others is not probed in the relay's place") {
+    Bench bench;
+    bench.world.addresses = {*IpAddress::parse("192.0.2.77")};
+    bench.fail_delivery();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 1);
+    REQUIRE(bench.world.probed[0].only);
+    CHECK(*bench.world.probed[0].only == test_endpoint());
+    CHECK_FALSE(bench.cache.next_hop("example.net"));
+    REQUIRE(bench.cache.endpoint(test_endpoint().address, 25));
+}
+
+TEST_CASE("the server that failed is probed by itself when the probe of the next hop left it out") {
+    Bench bench;
+    bench.world.addresses = {test_endpoint().address};
+    bench.world.server = test_endpoint("192.0.2.9", "mx0.example.net");
+    bench.world.diagnosis = test_healthy();
+    bench.fail_delivery();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 2);
+    CHECK(bench.world.probed[1].only == test_endpoint());
+}
+
+TEST_CASE("mail that gets through to an ill place brings a new verdict") {
+    Bench bench;
+    bench.world.addresses = {test_endpoint().address};
+    bench.fail_delivery();
+    bench.settle();
+    bench.world.diagnosis = test_healthy();
+    bench.log(
+        "45952A7814D: to=<you@example.net>, relay=mail.example.net[192.0.2.1]:25, delay=0.1, "
+        "delays=0.02/0.03/0.04/0.02, dsn=2.0.0, status=sent (250 2.0.0 Ok)");
+    bench.settle();
+    CHECK(bench.cache.next_hop("example.net")->verdict.id == DiagnosisId::healthy);
+}
+
+TEST_CASE("a person waits for the end of the probe, with others who ask the same") {
+    Bench bench;
+    std::optional<Result<void>> first;
+    std::optional<Result<void>> second;
+    asio::co_spawn(bench.io, ask(&*bench.daemon, &first), asio::detached);
+    asio::co_spawn(bench.io, ask(&*bench.daemon, &second), asio::detached);
+    bench.io.run_for(1ms);
+    bench.settle();
+    bench.io.restart();
+    bench.io.run_for(10ms);
+    REQUIRE(first);
+    CHECK(*first);
+    REQUIRE(second);
+    CHECK(*second);
+    CHECK(bench.world.probed.size() == 1);
+}
+
+TEST_CASE("a probe that breaks ends as inconclusive, and the daemon goes on") {
+    Bench bench;
+    bench.world.throws = true;
+    REQUIRE(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+    bench.settle();
+    REQUIRE(bench.cache.next_hop("example.net"));
+    CHECK(bench.cache.next_hop("example.net")->verdict.id == DiagnosisId::inconclusive);
+    bench.world.throws = false;
+    REQUIRE(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+    bench.settle();
+    CHECK(bench.cache.next_hop("example.net")->verdict.id == DiagnosisId::pmtu_black_hole);
+}
+
+TEST_CASE("a full disk loses verdicts, not the daemon") {
+    Bench bench;
+    bench.cache.broken = true;
+    REQUIRE(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+    bench.settle();
+    CHECK(bench.daemon->counters().cache_errors == 1);
+    bench.cache.broken = false;
+    REQUIRE(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+    bench.settle();
+    CHECK(bench.cache.next_hop("example.net"));
+}
+
+TEST_CASE("ill and stale next hops are probed again, healthy ones and fresh ones not") {
+    Bench bench;
+    const auto add = [&](const std::string& name, const Diagnosis& diagnosis, auto age) {
+        NextHopRecord record;
+        record.next_hop = name;
+        record.verdict = absorb(std::nullopt, diagnosis, wall_now() - age, {});
+        bench.cache.next_hops[name] = record;
+    };
+    add("ill-stale.example", test_black_hole(), 1h);
+    add("ill-fresh.example", test_black_hole(), 1min);
+    add("healthy-stale.example", test_healthy(), 48h);
+    bench.daemon->refresh();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 1);
+    CHECK(to_string(bench.world.probed[0].next_hop) == "ill-stale.example");
+}
+
+TEST_CASE("every next hop of a large cache comes to its turn") {
+    Bench bench;
+    for (int i = 0; i < 2500; ++i) {
+        NextHopRecord record;
+        record.next_hop = "d" + std::to_string(i) + ".example";
+        record.verdict =
+            absorb(std::nullopt, i == 2499 || i == 1 ? test_black_hole() : test_healthy(),
+                   wall_now() - 1h, {});
+        bench.cache.next_hops[record.next_hop] = record;
+    }
+    for (int i = 0; i < 3; ++i) bench.daemon->refresh();
+    bench.settle();
+    CHECK(bench.world.probed.size() == 2);
+}
+
+TEST_CASE("notices are taken as they come, good or bad") {
+    Bench bench;
+    RouteRecord route;
+    route.domain = "example.net";
+    route.next_hop = "[relay.example.org]:587";
+    route.verbatim = "[relay.example.org]:587";
+    route.transport = "smtp";
+    route.learned_at = wall_now();
+    bench.daemon->on_notice(encode(Notice{RouteLearned{route}}));
+    bench.settle();
+    REQUIRE(bench.cache.route("example.net"));
+    REQUIRE(bench.world.probed.size() == 1);
+    CHECK(bench.world.probed[0].verbatim == "[relay.example.org]:587");
+
+    const auto whole = encode(Notice{RouteLearned{route}});
+    for (std::size_t length = 0; length < whole.size(); ++length)
+        bench.daemon->on_notice(std::string_view(whole).substr(0, length));
+    bench.daemon->on_notice(std::string(5000, '\xff'));
+    CHECK(bench.daemon->counters().bad_notices == whole.size() + 1);
+    bench.daemon->on_notice(encode(Notice{VerdictWanted{"victim.example.com"}}));
+    bench.settle();
+    CHECK(bench.world.probed.size() == 1);
+}
+
+TEST_CASE("a reader of events that does not read is cut off, others are served") {
+    Bench bench;
+    const auto slow = bench.daemon->events().subscribe();
+    boost::json::object event;
+    event["text"] = std::string(1000, 'x');
+    for (int i = 0; i < 1000; ++i) bench.daemon->events().publish(event);
+    CHECK(slow->too_slow());
+    const auto quick = bench.daemon->events().subscribe();
+    bench.daemon->events().publish(event);
+    CHECK_FALSE(quick->too_slow());
+    CHECK(bench.daemon->events().readers() == 2);
+}
