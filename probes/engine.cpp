@@ -1,1 +1,192 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "probes/engine.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "lib/base/text.hpp"
+#include "probes/host_facts.hpp"
+#include "probes/path_mtu_probe.hpp"
+#include "probes/resolver.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What we say in EHLO: a server may refuse a name that is none (RFC 5321 section 4.1.1.1).
+std::string own_name(const std::string& configured) {
+    std::string name = configured;
+    if (name.empty()) {
+        std::array<char, 256> buffer{};
+        if (::gethostname(buffer.data(), buffer.size() - 1) == 0) name = buffer.data();
+    }
+    const auto legal = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-' || c == '.' || c == '_' || c == '[' || c == ']' || c == ':';
+    };
+    if (name.empty() || !std::all_of(name.begin(), name.end(), legal)) name = "localhost";
+    return name;
+}
+
+Outcome outcome_of(const Error& error) {
+    return error.code == ErrorCode::not_found ? Outcome::name_error : Outcome::temporary_name_error;
+}
+
+std::vector<Endpoint> endpoints_of(const Resolution& resolution, const ProbeRequest& request,
+                                   std::uint32_t limit) {
+    std::vector<Endpoint> result;
+    for (const auto& host : resolution.hosts) {
+        for (const auto& address : host.addresses) {
+            if (result.size() >= limit) return result;
+            Endpoint endpoint;
+            endpoint.address = address;
+            const auto port = request.port ? request.port : request.next_hop.port;
+            endpoint.service =
+                request.service.value_or(port ? service_for_port(*port) : Service::smtp);
+            endpoint.port = port.value_or(default_port(endpoint.service));
+            endpoint.name = request.name.empty() ? host.name : request.name;
+            result.push_back(std::move(endpoint));
+        }
+    }
+    return result;
+}
+
+bool is_ill(const Diagnosis& diagnosis) { return diagnosis.severity > Severity::notice; }
+
+}  // namespace
+
+struct ProbeEngine::Impl {
+    explicit Impl(const Settings::Probe& given) : settings(given) {}
+
+    const Settings::Probe& settings;
+    Resolver resolver;
+
+    ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
+    asio::awaitable<Result<std::vector<Endpoint>>> find(const ProbeRequest& request);
+    asio::awaitable<EndpointReport> probe(const ProbePlan& plan, const TlsContext& tls,
+                                          TlsLevel floor, const ProgressSink& progress);
+};
+
+ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& request) const {
+    ProbePlan result;
+    result.endpoint = endpoint;
+    result.source = request.source;
+    result.ehlo_name = own_name(settings.ehlo_name);
+    result.server_name = request.name;
+    result.connect_timeout = settings.connect_timeout;
+    result.greeting_timeout = settings.greeting_timeout;
+    result.reply_timeout = settings.reply_timeout;
+    result.handshake_timeout = settings.handshake_timeout;
+    result.deadline = Clock::now() + settings.timeout;
+    return result;
+}
+
+asio::awaitable<Result<std::vector<Endpoint>>> ProbeEngine::Impl::find(
+    const ProbeRequest& request) {
+    if (request.only) co_return std::vector<Endpoint>{*request.only};
+    const auto resolution =
+        co_await resolver.resolve(request.next_hop, request.family, settings.connect_timeout);
+    if (!resolution) co_return tl::make_unexpected(resolution.error());
+    co_return endpoints_of(*resolution, request, settings.max_addresses);
+}
+
+asio::awaitable<EndpointReport> ProbeEngine::Impl::probe(const ProbePlan& plan,
+                                                         const TlsContext& tls, TlsLevel floor,
+                                                         const ProgressSink& progress) {
+    const auto sink = [&plan, &progress](const EndpointProgress& now) {
+        if (progress)
+            progress({to_string(plan.endpoint), now.phase, now.trying, now.passes, now.fails,
+                      now.connections});
+    };
+    EndpointProgressSink named_sink = sink;
+    EndpointReport report;
+    report.evidence =
+        co_await probe_endpoint(plan, tls, settings.max_connections, std::move(named_sink));
+    report.verdict = diagnose(report.evidence, floor);
+    co_return report;
+}
+
+namespace {
+
+// A report without endpoints: the name leads nowhere, or we cannot begin.
+Diagnosis nowhere(const ProbeRequest& request, const Error& error) {
+    Evidence evidence;
+    evidence.endpoint.name = request.next_hop.host;
+    evidence.outcome = outcome_of(error);
+    auto diagnosis = diagnose(evidence, request.floor).diagnosis;
+    diagnosis.summary += " (" + printable(error.message) + ")";
+    return diagnosis;
+}
+
+Diagnosis cannot_begin(const Error& error) {
+    Diagnosis diagnosis;
+    diagnosis.summary = "No probe was made: " + printable(error.message);
+    diagnosis.settles = "a setting that works";
+    return diagnosis;
+}
+
+std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request) {
+    std::vector<Suggestion> result;
+    for (const auto& endpoint : report.endpoints) {
+        if (!is_ill(endpoint.verdict.diagnosis)) continue;
+        SuggestionContext context;
+        context.next_hop = request.next_hop;
+        context.next_hop_verbatim = request.verbatim;
+        context.endpoint = endpoint.evidence.endpoint;
+        context.floor = request.floor;
+        context.host.destination = context.endpoint.address;
+        if (auto facts = host_facts(context.endpoint.address, request.source))
+            context.host = std::move(*facts);
+        for (auto& suggestion : suggest(endpoint.verdict.diagnosis, context)) {
+            const bool known = std::any_of(result.begin(), result.end(), [&](const auto& other) {
+                return other.kind == suggestion.kind && other.commands == suggestion.commands;
+            });
+            if (!known) result.push_back(std::move(suggestion));
+        }
+    }
+    return result;
+}
+
+}  // namespace
+
+ProbeEngine::ProbeEngine(const Settings::Probe& settings)
+    : impl_(std::make_unique<Impl>(settings)) {}
+
+ProbeEngine::~ProbeEngine() = default;
+
+asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink progress) {
+    Report report;
+    report.destination = to_string(request.next_hop);
+    report.floor = request.floor;
+    const auto tls =
+        TlsContext::create(request.ca_file.empty() ? impl_->settings.ca_file : request.ca_file);
+    if (!tls) {
+        report.diagnosis = cannot_begin(tls.error());
+        co_return report;
+    }
+    if (progress) progress({});
+    const auto endpoints = co_await impl_->find(request);
+    if (!endpoints) {
+        report.diagnosis = nowhere(request, endpoints.error());
+        co_return report;
+    }
+    bool any_ill = false;
+    for (const auto& endpoint : *endpoints) {
+        const auto plan = impl_->plan(endpoint, request);
+        report.endpoints.push_back(co_await impl_->probe(plan, *tls, request.floor, progress));
+        any_ill = any_ill || is_ill(report.endpoints.back().verdict.diagnosis);
+        // Postfix would stop here.
+        if (!any_ill) break;
+    }
+    report.diagnosis = worst(report.endpoints, Diagnosis{});
+    report.suggestions = suggestions(report, request);
+    co_return report;
+}
+
+}  // namespace postfathom

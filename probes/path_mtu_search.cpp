@@ -1,1 +1,228 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "probes/path_mtu_search.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "lib/diagnosis/diagnose.hpp"
+
+namespace postfathom {
+
+namespace {
+
+constexpr PathMtu ethernet{1500};
+constexpr int max_failures = 3;
+constexpr int max_tests_of_bound = 4;
+
+// How likely a path that fails at 1500 ends at this size: encapsulations, tunnels and habits. A
+// guess that orders the search; it never decides what is found.
+struct Plateau {
+    std::uint32_t size;
+    double weight;
+};
+constexpr std::array<Plateau, 31> plateaus{{
+    {576, .003},  {1006, .002}, {1280, .05}, {1300, .005}, {1350, .005}, {1358, .005},
+    {1360, .005}, {1372, .03},  {1380, .04}, {1390, .005}, {1400, .10},  {1412, .03},
+    {1420, .14},  {1432, .005}, {1440, .05}, {1448, .005}, {1450, .005}, {1454, .05},
+    {1460, .04},  {1464, .005}, {1472, .03}, {1476, .005}, {1480, .06},  {1488, .005},
+    {1492, .35},  {1496, .005}, {1500, .30}, {2002, .005}, {4352, .005}, {8921, .05},
+    {9000, .05},
+}};
+
+double background(std::uint32_t size) {
+    if (size <= 1280) return .01 / 704;
+    return size < 1500 ? .05 / 219 : .02 / 7500;
+}
+
+// Sizes that nothing tells apart: one plateau, or a range between two.
+struct Stretch {
+    std::uint32_t first;
+    std::uint32_t last;
+    double weight;
+};
+
+std::vector<Stretch> stretches(std::uint32_t lowest, std::uint32_t highest) {
+    std::vector<Stretch> result;
+    const auto add_range = [&result](std::uint32_t first, std::uint32_t last) {
+        if (first > last) return;
+        const auto length = static_cast<double>(last - first + 1);
+        result.push_back({first, last, length * (background(first) + background(last)) / 2});
+    };
+    auto from = lowest;
+    for (const auto& plateau : plateaus) {
+        if (plateau.size < from || plateau.size > highest) continue;
+        add_range(from, plateau.size - 1);
+        result.push_back({plateau.size, plateau.size, plateau.weight});
+        from = plateau.size + 1;
+    }
+    add_range(from, highest);
+    return result;
+}
+
+// A failing test ends in an aborted handshake, which costs the peer a log line: worth avoiding a
+// little.
+constexpr double cost_of_pass = 1.0;
+constexpr double cost_of_failure = 1.25;
+
+}  // namespace
+
+PathMtu most_telling_size(PathMtu passes, PathMtu fails) {
+    const auto parts = stretches(passes.bytes, fails.bytes - 1);
+    const auto n = parts.size();
+    if (n == 1) return PathMtu{passes.bytes + (fails.bytes - passes.bytes) / 2};
+
+    // Knuth's optimal search tree: cost[i][j] is the expected cost of finding the answer among
+    // parts i..j; the test at a split asks whether the first size of part `split` passes.
+    std::vector<std::vector<double>> cost(n, std::vector<double>(n, 0));
+    std::vector<std::size_t> first_split(n, 0);  // for cost[0][j]
+    std::vector<double> sum(n + 1, 0);
+    for (std::size_t i = 0; i < n; ++i) sum[i + 1] = sum[i] + parts[i].weight;
+    for (std::size_t i = 0; i < n; ++i)
+        cost[i][i] = parts[i].weight * std::log2(parts[i].last - parts[i].first + 1.0) *
+                     (cost_of_pass + cost_of_failure) / 2;
+    for (std::size_t length = 2; length <= n; ++length) {
+        for (std::size_t i = 0; i + length <= n; ++i) {
+            const auto j = i + length - 1;
+            auto best = std::numeric_limits<double>::infinity();
+            for (std::size_t split = i + 1; split <= j; ++split) {
+                const auto total = (sum[split] - sum[i]) * cost_of_failure + cost[i][split - 1] +
+                                   (sum[j + 1] - sum[split]) * cost_of_pass + cost[split][j];
+                if (total >= best) continue;
+                best = total;
+                if (i == 0) first_split[j] = split;
+            }
+            cost[i][j] = best;
+        }
+    }
+    return PathMtu{parts[first_split[n - 1]].first};
+}
+
+std::optional<PathMtu> PathMtuSearch::passes() const {
+    PathMtu best;
+    for (const auto& result : results_) {
+        if (result.outcome == SizeOutcome::passed) best = std::max(best, result.allowed);
+        if (result.outcome == SizeOutcome::short_flight) best = std::max(best, result.largest);
+    }
+    if (best.bytes == 0) return std::nullopt;
+    return best;
+}
+
+// A packet that arrived is proof; a failure at or below its size was loss.
+std::optional<PathMtu> PathMtuSearch::fails() const {
+    const auto passing = passes().value_or(PathMtu{});
+    std::optional<PathMtu> smallest;
+    for (const auto& result : results_)
+        if (copies_sent(result.outcome) > 0 && result.allowed > passing &&
+            (!smallest || result.allowed < *smallest))
+            smallest = result.allowed;
+    return smallest;
+}
+
+std::uint32_t PathMtuSearch::large_lost(PathMtu allowed, SizeOutcome outcome) const {
+    std::uint32_t flight = 0;
+    for (const auto& result : results_) flight = std::max(flight, result.flight_bytes);
+    const auto payload = allowed.bytes > overhead_ ? allowed.bytes - overhead_ : 1;
+    return std::max(flight / payload, 1U) * copies_sent(outcome);
+}
+
+// Whether loss that ignores size is out as the reason why the bound failed. Only failures at the
+// bound itself count: those above it may have met the true limit.
+bool PathMtuSearch::bound_certain() const {
+    const auto bound = fails();
+    if (!bound) return false;
+    std::uint32_t small = 0;
+    std::uint32_t large = 0;
+    for (const auto& result : results_) {
+        small += result.small_received;
+        if (result.allowed == *bound && copies_sent(result.outcome) > 0)
+            large += large_lost(result.allowed, result.outcome);
+    }
+    return size_split_probability(small, large) <= max_false_claim_probability;
+}
+
+bool PathMtuSearch::bound_tested_enough() const {
+    const auto bound = fails();
+    return std::count_if(results_.begin(), results_.end(), [&bound](const SizeResult& result) {
+               return bound && result.allowed == *bound && copies_sent(result.outcome) > 0;
+           }) >= max_tests_of_bound;
+}
+
+// Silence at the bound could also be a server that stopped talking to us in the meantime, so a
+// smaller size has to pass after it.
+bool PathMtuSearch::bound_needs_control() const {
+    const auto bound = fails();
+    bool silent = false;
+    bool passed_since = false;
+    for (const auto& result : results_) {
+        if (result.outcome == SizeOutcome::passed || result.outcome == SizeOutcome::short_flight)
+            passed_since = true;
+        if (bound && result.allowed == *bound) {
+            if (result.outcome == SizeOutcome::gap) return false;
+            if (result.outcome == SizeOutcome::silent && !silent) {
+                silent = true;
+                passed_since = false;
+            }
+        }
+    }
+    return silent && !passed_since;
+}
+
+bool PathMtuSearch::any_gap() const {
+    return std::any_of(results_.begin(), results_.end(),
+                       [](const SizeResult& r) { return r.outcome == SizeOutcome::gap; });
+}
+
+bool PathMtuSearch::too_many_failures() const {
+    const auto passing = passes().value_or(PathMtu{});
+    // A size that passed and is now silent, more than once: the server is done with us.
+    const auto wasted =
+        std::count_if(results_.begin(), results_.end(), [&passing](const SizeResult& result) {
+            return result.outcome == SizeOutcome::failed ||
+                   (copies_sent(result.outcome) > 0 && result.allowed <= passing);
+        });
+    return wasted >= max_failures;
+}
+
+std::optional<PathMtu> PathMtuSearch::next_without_pass(PathMtu fails) const {
+    // Nothing smaller than `lowest` is tested: if that fails too, size is not what matters.
+    if (fails <= lowest) return std::nullopt;
+    if (fails > ethernet) return ethernet;
+    if (fails <= control) return lowest;
+    // With out-of-order data the search itself meets a passing size soon enough. Without, the first
+    // question is whether any size helps.
+    if (!any_gap()) return control;
+    return most_telling_size(PathMtu{lowest.bytes - 1}, fails);
+}
+
+std::optional<PathMtu> PathMtuSearch::next() const {
+    const auto failing = fails();
+    if (!failing || too_many_failures()) return std::nullopt;
+    const auto passing = passes();
+    if (!passing) return next_without_pass(*failing);
+
+    if (failing->bytes == passing->bytes + 1) {
+        if (!bound_certain() && !bound_tested_enough()) return *failing;
+        if (bound_needs_control()) return *passing;
+        return std::nullopt;
+    }
+    if (*failing > ethernet && *passing < ethernet) return ethernet;
+    const auto size = most_telling_size(*passing, *failing);
+    // The server has nothing that needs a packet between the largest seen and this size.
+    for (const auto& result : results_)
+        if (result.outcome == SizeOutcome::short_flight && result.allowed <= size)
+            return std::nullopt;
+    return size;
+}
+
+InboundPath PathMtuSearch::result() const {
+    InboundPath path;
+    path.path_mtu = passes();
+    const auto failing = fails();
+    path.exact = path.path_mtu && failing && failing->bytes == path.path_mtu->bytes + 1 &&
+                 bound_certain() && !bound_needs_control();
+    return path;
+}
+
+}  // namespace postfathom

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// The search for the inbound path MTU: which packet size to allow the server next, given what came
+// of the sizes allowed so far. Pure; path_mtu_probe.cpp drives it with connections, tests with a
+// simulated path.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "lib/base/units.hpp"
+#include "lib/diagnosis/evidence.hpp"
+
+namespace postfathom {
+
+// What came of one handshake in which the server could send packets of up to `allowed` bytes.
+enum class SizeOutcome {
+    passed,        // a packet of exactly that size arrived
+    short_flight,  // all arrived, and no packet had to be that large
+    gap,           // a later, smaller packet arrived, the full-size ones before it did not
+    silent,        // nothing arrived in the time that the repeats of a full-size packet need
+    failed,        // ended for another reason, which says nothing about sizes
+};
+
+struct SizeResult {
+    PathMtu allowed;
+    SizeOutcome outcome = SizeOutcome::failed;
+    PathMtu largest;                   // largest packet that arrived; 0: unknown
+    std::uint32_t small_received = 0;  // data segments that arrived on this connection
+    std::uint32_t flight_bytes = 0;    // TLS bytes of the server's flight, when all of it arrived
+};
+
+// Copies of a lost segment that the server has sent by the time of the verdict: the repeat that
+// selective acknowledgements trigger comes within 1.5 round trips, the timer's repeats are waited
+// for when there is no gap to see.
+constexpr std::uint32_t copies_sent(SizeOutcome outcome) {
+    return outcome == SizeOutcome::gap ? 2 : outcome == SizeOutcome::silent ? 3 : 0;
+}
+
+class PathMtuSearch {
+  public:
+    // Every IPv4 host takes 576 bytes (RFC 791 section 3.1); an MSS that low is legal for IPv6 too.
+    static constexpr PathMtu lowest{576};
+    static constexpr PathMtu control{1280};
+
+    // `option_bytes`: TCP options in every data segment, 12 with timestamps.
+    PathMtuSearch(IpFamily family, std::uint32_t option_bytes)
+        : overhead_(header_bytes(family) + option_bytes) {}
+
+    // The first call tells of the ordinary attempt, whose size is the upper bound.
+    void told(const SizeResult& result) { results_.push_back(result); }
+
+    // The size to allow next; nothing when there is no more to learn.
+    std::optional<PathMtu> next() const;
+
+    InboundPath result() const;
+
+    std::optional<PathMtu> passes() const;  // largest known to pass
+    std::optional<PathMtu> fails() const;   // smallest above passes() that failed
+
+    // Full-size packets that cannot have got through at `allowed`: see Attempt::large_lost.
+    std::uint32_t large_lost(PathMtu allowed, SizeOutcome outcome) const;
+
+  private:
+    bool bound_certain() const;
+    bool bound_tested_enough() const;
+    bool bound_needs_control() const;
+    bool too_many_failures() const;
+    bool any_gap() const;
+    std::optional<PathMtu> next_without_pass(PathMtu fails) const;
+
+    std::uint32_t overhead_;
+    std::vector<SizeResult> results_;
+};
+
+// The size whose test settles most: an optimal search tree over the sizes that tunnels and links
+// commonly have. `passes` is known to pass (or below all that can be tested), `fails` to fail, and
+// fails > passes + 1.
+PathMtu most_telling_size(PathMtu passes, PathMtu fails);
+
+}  // namespace postfathom

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// A mail server for tests that behaves, or misbehaves, as told on the command line:
+//   fake_mx --listen ADDRESS --port N --cert FILE --key FILE --mode MODE [--delay SECONDS]
+// The modes are listed in `modes` below. Prints "ready" when it listens. One thread per connection;
+// serves until it is killed. A line per connection goes to standard output.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+namespace {
+
+constexpr std::array<const char*, 15> modes{
+    "normal",          // SMTP with STARTTLS
+    "implicit",        // TLS at once (smtps)
+    "mute-starttls",   // 220 to STARTTLS, then reads and answers nothing
+    "slow-tls",        // as normal, but waits --delay before the server's flight
+    "slow-greeting",   // as normal, but waits --delay before the greeting
+    "no-starttls",     // does not offer STARTTLS
+    "refuse-tls",      // offers STARTTLS and answers it with 454
+    "helo-only",       // refuses EHLO
+    "busy",            // greets with 421 and closes
+    "reject",          // greets with 554
+    "no-greeting",     // says nothing
+    "close-greeting",  // closes at once
+    "reset-hello",     // resets the connection when the ClientHello comes
+    "garbage",         // speaks SSH
+    "garbage-tls",     // 220 to STARTTLS, then clear text
+};
+
+struct Options {
+    std::string listen = "127.0.0.1";
+    int port = 0;
+    std::string cert;
+    std::string key;
+    std::string mode = "normal";
+    double delay = 0;
+};
+
+[[noreturn]] void usage(const std::string& what) {
+    std::fprintf(stderr, "fake_mx: %s; modes:", what.c_str());
+    for (const auto* mode : modes) std::fprintf(stderr, " %s", mode);
+    std::fprintf(stderr, "\n");
+    std::exit(64);
+}
+
+Options read_options(int argc, char** argv) {
+    Options options;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const std::string name = argv[i];
+        const std::string value = argv[i + 1];
+        if (name == "--listen")
+            options.listen = value;
+        else if (name == "--port")
+            options.port = std::atoi(value.c_str());
+        else if (name == "--cert")
+            options.cert = value;
+        else if (name == "--key")
+            options.key = value;
+        else if (name == "--mode")
+            options.mode = value;
+        else if (name == "--delay")
+            options.delay = std::atof(value.c_str());
+        else
+            usage("unknown option " + name);
+    }
+    bool known = false;
+    for (const auto* mode : modes) known = known || options.mode == mode;
+    if (!known) usage("unknown mode " + options.mode);
+    if (options.port <= 0 || options.port > 65535) usage("--port is missing");
+    return options;
+}
+
+struct FreeContext {
+    void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+};
+struct FreeSession {
+    void operator()(SSL* session) const { SSL_free(session); }
+};
+using Context = std::unique_ptr<SSL_CTX, FreeContext>;
+
+Context make_context(const Options& options) {
+    if (options.cert.empty()) return nullptr;
+    Context context(SSL_CTX_new(TLS_server_method()));
+    if (SSL_CTX_use_certificate_chain_file(context.get(), options.cert.c_str()) != 1 ||
+        SSL_CTX_use_PrivateKey_file(context.get(), options.key.c_str(), SSL_FILETYPE_PEM) != 1) {
+        ERR_print_errors_fp(stderr);
+        std::exit(1);
+    }
+    return context;
+}
+
+// One connection. Text goes through TLS once there is a session.
+class Peer {
+  public:
+    Peer(int socket, const Options& options, SSL_CTX* context)
+        : socket_(socket), options_(options), context_(context) {
+        const timeval patience{120, 0};
+        ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    }
+    ~Peer() { ::close(socket_); }
+    Peer(const Peer&) = delete;
+    Peer& operator=(const Peer&) = delete;
+
+    void serve() {
+        const auto& mode = options_.mode;
+        if (mode == "close-greeting") return;
+        if (mode == "no-greeting") return wait_for_end();
+        if (mode == "slow-greeting") wait(options_.delay);
+        if (mode == "implicit" && !start_tls()) return;
+        if (mode == "garbage") {
+            say("SSH-2.0-Example\r\n");
+            return wait_for_end();
+        }
+        if (mode == "busy") return say("421 4.3.2 mail.example.org closing, come again later\r\n");
+        if (mode == "reject") {
+            say("554-mail.example.org\r\n554 5.7.1 no service here\r\n");
+        } else {
+            say("220-mail.example.org ESMTP fake\r\n220 waits\r\n");
+        }
+        while (auto line = read_line())
+            if (!answer(*line)) return;
+    }
+
+  private:
+    bool answer(const std::string& line) {
+        const auto& mode = options_.mode;
+        if (line.starts_with("QUIT")) {
+            say("221 2.0.0 Bye\r\n");
+            return false;
+        }
+        if (mode == "reject") {
+            say("503 5.5.1 no\r\n");
+        } else if (line.starts_with("EHLO") && mode == "helo-only") {
+            say("502 5.5.2 what?\r\n");
+        } else if (line.starts_with("EHLO")) {
+            const bool offer = session_ == nullptr && mode != "no-starttls";
+            say(std::string("250-mail.example.org\r\n250-PIPELINING\r\n") +
+                (offer ? "250-STARTTLS\r\n" : "") + "250 8BITMIME\r\n");
+        } else if (line.starts_with("HELO")) {
+            say("250 mail.example.org\r\n");
+        } else if (line.starts_with("STARTTLS")) {
+            return answer_starttls();
+        } else {
+            say("500 5.5.2 unknown\r\n");
+        }
+        return true;
+    }
+
+    bool answer_starttls() {
+        const auto& mode = options_.mode;
+        if (mode == "refuse-tls") {
+            say("454 4.7.0 TLS not available\r\n");
+            return true;
+        }
+        say("220 2.0.0 Ready to start TLS\r\n");
+        if (mode == "mute-starttls") return wait_for_end(), false;
+        if (mode == "garbage-tls") {
+            wait_for_input();
+            say("500 5.5.1 what is this?\r\n");
+            return wait_for_end(), false;
+        }
+        if (mode == "reset-hello") {
+            wait_for_input();
+            const linger reset{1, 0};
+            ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            return false;
+        }
+        if (mode == "slow-tls") {
+            wait_for_input();
+            wait(options_.delay);
+        }
+        return start_tls();
+    }
+
+    bool start_tls() {
+        session_.reset(SSL_new(context_));
+        SSL_set_fd(session_.get(), socket_);
+        const bool accepted = SSL_accept(session_.get()) == 1;
+        std::printf("handshake %s\n", accepted ? "completed" : "not completed");
+        std::fflush(stdout);
+        ERR_clear_error();
+        return accepted;
+    }
+
+    void say(const std::string& text) {
+        if (session_)
+            SSL_write(session_.get(), text.data(), static_cast<int>(text.size()));
+        else
+            (void)!::send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
+    }
+
+    std::optional<std::string> read_line() {
+        std::string line;
+        char byte = 0;
+        while (line.size() < 2048) {
+            const auto length = session_ ? SSL_read(session_.get(), &byte, 1)
+                                         : static_cast<int>(::recv(socket_, &byte, 1, 0));
+            if (length != 1) return std::nullopt;
+            if (byte == '\n') return line;
+            line += byte;
+        }
+        return std::nullopt;
+    }
+
+    void wait_for_input() const {
+        pollfd waiting{socket_, POLLIN, 0};
+        ::poll(&waiting, 1, 120'000);
+    }
+    void wait_for_end() const {
+        std::array<char, 4096> buffer{};
+        while (::recv(socket_, buffer.data(), buffer.size(), 0) > 0) {
+        }
+    }
+    static void wait(double seconds) { ::poll(nullptr, 0, static_cast<int>(seconds * 1000)); }
+
+    int socket_;
+    const Options& options_;
+    SSL_CTX* context_;
+    std::unique_ptr<SSL, FreeSession> session_;
+};
+
+int listen_on(const Options& options) {
+    sockaddr_in6 v6{};
+    sockaddr_in v4{};
+    const bool six = ::inet_pton(AF_INET6, options.listen.c_str(), &v6.sin6_addr) == 1;
+    if (!six && ::inet_pton(AF_INET, options.listen.c_str(), &v4.sin_addr) != 1)
+        usage("--listen is no address");
+    const int listener = ::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    v6.sin6_family = AF_INET6;
+    v4.sin_family = AF_INET;
+    v6.sin6_port = v4.sin_port = htons(static_cast<std::uint16_t>(options.port));
+    const auto* address =
+        six ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4);
+    if (::bind(listener, address, six ? sizeof v6 : sizeof v4) != 0 ||
+        ::listen(listener, 64) != 0) {
+        std::perror("fake_mx: listen");
+        std::exit(1);
+    }
+    return listener;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ::signal(SIGPIPE, SIG_IGN);
+    const auto options = read_options(argc, argv);
+    const auto context = make_context(options);
+    const int listener = listen_on(options);
+    std::printf("ready\n");
+    std::fflush(stdout);
+    while (true) {
+        const int socket = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+        if (socket < 0) continue;
+        std::printf("connection\n");
+        std::fflush(stdout);
+        std::thread([socket, &options, &context] {
+            Peer(socket, options, context.get()).serve();
+        }).detach();
+    }
+}
