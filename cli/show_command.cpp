@@ -1,1 +1,242 @@
 // SPDX-License-Identifier: Apache-2.0
+// postfathom show, list and watch: what postfathom-probed knows, asked over its admin socket.
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstdio>
+
+#include "cli/commands.hpp"
+#include "lib/base/text.hpp"
+#include "lib/net/admin_client.hpp"
+
+namespace postfathom {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::seconds answer_limit{10};
+constexpr std::size_t max_depth = 32;
+constexpr std::size_t max_text = 4096;  // of one value; commands are long
+constexpr int exit_not_known = 1;
+
+int complain(const Error& error) {
+    fmt::print(stderr, "postfathom: {}\n", error.message);
+    return error.code == ErrorCode::invalid_input ? exit_usage : exit_unavailable;
+}
+
+json::value parse(std::string_view text) {
+    json::parse_options options;
+    options.max_depth = max_depth;
+    json::error_code error;
+    auto value = json::parse({text.data(), text.size()}, error, {}, options);
+    if (error) return nullptr;
+    return value;
+}
+
+// A member, or null where there is none: the daemon may be of another version.
+const json::value& member(const json::value& value, std::string_view name) {
+    static const json::value nothing;
+    if (!value.is_object()) return nothing;
+    const auto* found = value.get_object().if_contains({name.data(), name.size()});
+    return found != nullptr ? *found : nothing;
+}
+
+std::string text_of(const json::value& value) {
+    if (value.is_string()) {
+        const auto& text = value.get_string();
+        return printable({text.data(), text.size()}, max_text);
+    }
+    if (value.is_int64()) return std::to_string(value.get_int64());
+    if (value.is_uint64()) return std::to_string(value.get_uint64());
+    if (value.is_double()) return fmt::format("{:.3g}", value.get_double());
+    return "";
+}
+
+std::string text(const json::value& object, std::string_view name) {
+    return text_of(member(object, name));
+}
+
+const json::array& list(const json::value& object, std::string_view name) {
+    static const json::array none;
+    const auto& value = member(object, name);
+    return value.is_array() ? value.get_array() : none;
+}
+
+std::string percent_encoded(std::string_view next_hop) {
+    std::string encoded;
+    for (const char c : next_hop) {
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                           (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+        encoded +=
+            plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+    return encoded;
+}
+
+// The body of a 200, or the words of the error and the status to exit with.
+struct Asked {
+    std::optional<std::string> body;
+    int exit_status = 0;
+};
+
+Asked ask(const Settings& settings, const std::string& target) {
+    const auto answer = admin_request(settings.admin.socket, "GET", target, "", answer_limit);
+    if (!answer) return {std::nullopt, complain(answer.error())};
+    if (answer->status == 200) return {answer->body, 0};
+    auto words = text(member(parse(answer->body), "error"), "message");
+    if (words.empty()) words = fmt::format("the daemon answered with status {}", answer->status);
+    fmt::print(stderr, "postfathom: {}\n", words);
+    if (answer->status == 404) return {std::nullopt, exit_not_known};
+    return {std::nullopt, answer->status == 400 ? exit_usage : exit_unavailable};
+}
+
+void print_path_mtu(const json::value& endpoint) {
+    const auto& sizes = member(endpoint, "path_mtu");
+    for (const auto* direction : {"inbound", "outbound"}) {
+        const auto size = text(sizes, direction);
+        if (size.empty()) continue;
+        const auto& exact = member(sizes, std::string(direction) + "_exact");
+        fmt::print("    path MTU {}: {}{}\n", direction, size,
+                   exact.is_bool() && exact.get_bool() ? "" : " or more");
+    }
+}
+
+void print_endpoint(const json::value& endpoint) {
+    const auto name = text(endpoint, "name");
+    fmt::print("\n  {}[{}]:{} ({})\n", name, text(endpoint, "address"), text(endpoint, "port"),
+               text(endpoint, "service"));
+    const auto& vantage = member(endpoint, "vantage");
+    if (const auto source = text(vantage, "source"); !source.empty())
+        fmt::print("    from {} on {}, interface MTU {}\n", source, text(vantage, "interface"),
+                   text(vantage, "interface_mtu"));
+    print_path_mtu(endpoint);
+    const auto& handshake = member(endpoint, "handshake");
+    if (const auto outcome = text(handshake, "outcome"); !outcome.empty())
+        fmt::print("    handshake: {}, reached {}{}{}\n", outcome, text(handshake, "reached"),
+                   text(handshake, "protocol").empty() ? "" : ", ", text(handshake, "protocol"));
+    for (const auto& attempt : list(endpoint, "attempts"))
+        fmt::print("    tried with packets up to {}: {}, {}{}\n", text(attempt, "allowed"),
+                   text(attempt, "outcome"), text(attempt, "seconds"),
+                   text(attempt, "seconds").empty() ? "" : " s");
+    const auto& diagnosis = member(endpoint, "diagnosis");
+    fmt::print("    {}: {}\n", text(diagnosis, "id"), text(diagnosis, "summary"));
+    std::string ruled_out;
+    for (const auto& id : list(diagnosis, "ruled_out"))
+        ruled_out += (ruled_out.empty() ? "" : ", ") + text_of(id);
+    if (!ruled_out.empty()) fmt::print("    ruled out: {}\n", ruled_out);
+    for (const auto& finding : list(endpoint, "findings"))
+        if (text(finding, "id") != text(diagnosis, "id"))
+            fmt::print("    also {} ({}): {}\n", text(finding, "id"), text(finding, "severity"),
+                       text(finding, "summary"));
+}
+
+void print_lines(const char* title, const json::array& lines) {
+    if (lines.empty()) return;
+    fmt::print("    {}\n", title);
+    for (const auto& line : lines) fmt::print("      {}\n", text_of(line));
+}
+
+void print_suggestion(const json::value& suggestion) {
+    const auto& proven = member(suggestion, "proven");
+    fmt::print("\n  Suggestion: {} ({}){}\n", text(suggestion, "kind"), text(suggestion, "scope"),
+               proven.is_bool() && proven.get_bool() ? ", proven by a counter-probe" : "");
+    fmt::print("    {}\n", text(suggestion, "why"));
+    print_lines("apply:", list(suggestion, "commands"));
+    print_lines("verify:", list(suggestion, "verify"));
+    print_lines("undo:", list(suggestion, "undo"));
+}
+
+void print_destination(const json::value& known) {
+    const auto& verdict = member(known, "verdict");
+    fmt::print("{}: {}\n", text(known, "next_hop"), text(verdict, "summary"));
+    fmt::print("  severity {}, since {}, last confirmed {} ({})\n", text(verdict, "severity"),
+               text(verdict, "since"), text(verdict, "measured_at"), text(known, "freshness"));
+    const auto& route = member(known, "route");
+    if (const auto next_hop = text(route, "verbatim"); !next_hop.empty())
+        fmt::print("  Postfix sends mail for {} to {}{}{}\n", text(route, "domain"), next_hop,
+                   text(route, "transport").empty() ? "" : " by transport ",
+                   text(route, "transport"));
+    const auto& report = member(known, "report");
+    for (const auto& endpoint : list(report, "endpoints")) print_endpoint(endpoint);
+    if (report.is_object() && list(report, "endpoints").empty())
+        fmt::print("  {}\n", text(member(report, "diagnosis"), "summary"));
+    for (const auto& suggestion : list(report, "suggestions")) print_suggestion(suggestion);
+}
+
+std::string event_line(const json::value& event) {
+    const auto name = text(event, "event");
+    auto line = fmt::format("{} {}: ", text(event, "at"), text(event, "next_hop"));
+    if (name == "probe-started") return line + "probe started, " + text(event, "reason");
+    if (name == "probe-finished")
+        return line + fmt::format("probe finished after {} s: {}", text(event, "seconds"),
+                                  text(event, "summary"));
+    if (name == "verdict-changed") {
+        line += "now " + text(member(event, "verdict"), "summary");
+        const auto was = text(member(event, "was"), "summary");
+        return was.empty() ? line : line + ", was " + was;
+    }
+    return line + name;
+}
+
+}  // namespace
+
+int run_show(const ShowOptions& options, const Settings& settings) {
+    const auto asked = ask(settings, "/v1/destinations/" + percent_encoded(options.next_hop));
+    if (!asked.body) return asked.exit_status;
+    if (options.json)
+        fmt::print("{}\n", trim(*asked.body));
+    else
+        print_destination(parse(*asked.body));
+    return 0;
+}
+
+int run_list(const ShowOptions& options, const Settings& settings) {
+    std::string after;
+    bool titled = false;
+    do {
+        const auto asked =
+            ask(settings, "/v1/destinations?limit=1000&after=" + percent_encoded(after));
+        if (!asked.body) return asked.exit_status;
+        const auto page = parse(*asked.body);
+        for (const auto& known : list(page, "destinations")) {
+            if (options.json) {
+                fmt::print("{}\n", json::serialize(known));
+                continue;
+            }
+            if (!titled)
+                fmt::print("{:<40} {:<9} {:<8} {:<21} {}\n", "DESTINATION", "SEVERITY", "AGE",
+                           "SINCE", "VERDICT");
+            titled = true;
+            const auto& verdict = member(known, "verdict");
+            fmt::print("{:<40} {:<9} {:<8} {:<21} {}\n", text(known, "next_hop"),
+                       text(verdict, "severity"), text(known, "freshness"), text(verdict, "since"),
+                       text(verdict, "summary"));
+        }
+        const auto next = text(page, "next");
+        if (next <= after && !next.empty()) break;  // pages go forward
+        after = next;
+    } while (!after.empty());
+    if (!options.json && !titled) fmt::print("no destination is known yet\n");
+    return 0;
+}
+
+int run_watch(const ShowOptions& options, const Settings& settings) {
+    const auto ended =
+        admin_stream(settings.admin.socket, "/v1/events", [&](std::string_view line) {
+            const auto event = parse(line);
+            if (text(event, "event") == "heartbeat") return true;
+            if (options.json)
+                fmt::print("{}\n", json::serialize(event));
+            else
+                fmt::print("{}\n", event_line(event));
+            return std::fflush(stdout) == 0;
+        });
+    if (!ended) return complain(ended.error());
+    return 0;
+}
+
+}  // namespace postfathom
