@@ -45,25 +45,26 @@ class Running {
     Running& operator=(const Running&) = delete;
 };
 
+// A fault here is likely to come back with every message, so only the first one is told.
+void report_once(const char* where, const char* what) noexcept {
+    if (shared_service->failed.test_and_set()) return;
+    try {
+        log::error("{}: {}; mail goes on without us, and this is not logged again", where,
+                   printable(what));
+    } catch (...) {  // no memory for a log line
+    }
+}
+
 // Whatever happens in `work`, mail goes on with `answer`.
 template <typename Work>
 sfsistat with_answer(sfsistat answer, const char* where, Work work) noexcept {
     const Running running;
-    const char* what = "unknown exception";
     try {
         work();
-        return answer;
     } catch (const std::exception& caught) {
-        what = caught.what();
-        if (!shared_service->failed.test_and_set()) {
-            try {
-                log::error("milter: {}: {}; mail goes on without us. This is logged once", where,
-                           printable(what));
-            } catch (...) {  // no memory for a log line
-            }
-        }
+        report_once(where, caught.what());
     } catch (...) {
-        if (!shared_service->failed.test_and_set()) log::write(log::Level::error, what);
+        report_once(where, "an exception of unknown kind");
     }
     return answer;
 }

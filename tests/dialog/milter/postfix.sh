@@ -1,0 +1,216 @@
+#!/usr/bin/env bash
+# A Postfix of its own, in a network namespace of its own, asks the milter: what is in the queue afterwards,
+# what the prober was told, and that mail is taken when the milter hangs or is gone.
+if [ "${3-}" != inside ]; then
+  [ "$(id -u)" -eq 0 ] || { echo "skipped: Postfix starts as root only"; exit 77; }
+  for program in postfix smtp-source openssl unshare ip; do
+    command -v $program >/dev/null || { echo "skipped: $program is not installed"; exit 77; }
+  done
+  unshare --net true 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
+  exec unshare --net "$0" "$1" "$2" inside
+fi
+. "$(dirname "$(readlink -f "$0")")/common.sh"
+stop_all() {
+  postfix -c "$work/etc" stop >/dev/null 2>&1 || true
+  finish
+}
+trap stop_all EXIT
+ip link set lo up
+
+# Postfix. Mail stays in the queue: its transports are deferred.
+queue=$work/queue
+mkdir -p "$work/etc" "$queue/run/postfathom" "$work/data"
+chown postfix "$work/data"
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
+  -keyout "$work/etc/key.pem" -out "$work/etc/cert.pem" 2>/dev/null
+cat "$work/etc/key.pem" "$work/etc/cert.pem" >"$work/etc/chain.pem"
+write_config "$queue/run/postfathom/milter.sock"
+"$tool" fill "$work/cache" ill.example.org '[mx1.example.net]' '[mx2.example.net]:2525' '[mx3.example.net]' \
+  '[mx4.example.net]' '[mx5.example.net]'
+start_notices
+start_milter
+pasted=$(sed -n 's/.*for main.cf: //p' "$work/milter.log" | head -n 1)
+
+cat >"$work/etc/transport" <<MAP
+example.org smtp:ILL.Example.org
+relayed.example.org relay:[MX1.example.net]:25
+two.example.org relay:[mx2.example.net]:2525
+three.example.org relay:[mx3.example.net] [mx4.example.net]
+five.example.org relay:[mx5.example.net]
+healthy.example.org smtp:
+MAP
+cat >"$work/etc/main.cf" <<CONF
+compatibility_level = 3.6
+queue_directory = $queue
+data_directory = $work/data
+myhostname = relay.example.net
+mydestination = here.example.net
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+maillog_file = $work/mail.log
+maillog_file_prefixes = $work
+local_recipient_maps =
+smtpd_peername_lookup = no
+smtp_dns_support_level = disabled
+transport_maps = texthash:$work/etc/transport
+defer_transports = smtp relay local
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = $work/etc/chain.pem
+$pasted
+CONF
+cat >"$work/etc/master.cf" <<'CONF'
+2525      inet  n - n - - smtpd
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 300 1 qmgr
+tlsmgr    unix  - - n 1000? 1 tlsmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+flush     unix  n - n 1000? 0 flush
+proxymap  unix  - - n - - proxymap
+smtp      unix  - - n - - smtp
+relay     unix  - - n - - smtp
+local     unix  - n n - - local
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+showq     unix  n - n - - showq
+postlog   unix-dgram n - n - 1 postlogd
+CONF
+postfix -c "$work/etc" start >"$work/start.log" 2>&1 || { cat "$work/start.log"; exit 1; }
+greets() { (exec 3<>/dev/tcp/127.0.0.1/2525 && read -r -t 5 line <&3 && [[ $line == 220* ]]) 2>/dev/null; }
+wait_for 20 greets || { echo "Postfix does not answer"; cat "$work/mail.log"; exit 1; }
+
+take_from_queue() {  # sets headers and body of the message with this Subject, once it rests in the queue
+  local id
+  for id in $(postqueue -c "$work/etc" -j |
+    sed -n 's/^{"queue_name": "deferred", "queue_id": "\([0-9A-Za-z]*\)".*/\1/p'); do
+    if postcat -c "$work/etc" -hq "$id" 2>/dev/null | grep -qx "Subject: $1"; then
+      postcat -c "$work/etc" -hq "$id" >"$work/headers" && postcat -c "$work/etc" -bq "$id" >"$work/body"
+      return
+    fi
+  done
+  return 1
+}
+send() {  # send SUBJECT RECIPIENT [HEADER...]
+  local subject=$1 recipient=$2; shift 2
+  {
+    echo "From: me@example.net"
+    echo "To: $recipient"
+    for header in "$@"; do printf '%b\n' "$header"; done
+    printf 'Subject: %s\n\nX-Postfathom-Diagnosis: this is the body\n' "$subject"
+  } >"$work/message"
+  smtp-source -4 -F "$work/message" -f me@example.net -t "$recipient" 127.0.0.1:2525 || return 1
+  wait_for 10 take_from_queue "$subject"
+}
+tags() { grep -ciE '^X-Postfathom-Diagnosis[[:blank:]]*:' "$work/headers" || true; }
+unfolded() { sed -e ':a' -e '$!N' -e 's/\n[[:blank:]]\+/ /' -e 'ta' -e 'P' -e 'D' "$work/headers"; }
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
+
+forged=('X-Postfathom-Diagnosis: relay.example.net; next-hop=ill.example.org; diagnosis=healthy'
+  'X-First: stays' 'x-postfathom-DIAGNOSIS: forged' 'X-Postfathom-Diagnosis : blank before the colon'
+  'X-Postfathom-Diagnosis:\n\tfolded; diagnosis=healthy' 'X-Second: stays' 'X-Postfathom-Diagnosis:')
+
+check "a message with forged headers to an ill next hop is taken" \
+  send ill you@example.org "${forged[@]}"
+check "it has one header" test "$(tags)" -eq 1
+check "which is the topmost" bash -c 'head -n 1 "$1" | grep -q "^X-Postfathom-Diagnosis: relay.example.net; "' _ "$work/headers"
+check "and tells next hop, finding and sizes" bash -c 'grep -qE "^X-Postfathom-Diagnosis: relay\.example\.net; next-hop=ill\.example\.org; diagnosis=pmtu-black-hole; direction=inbound; path-mtu=1400; mss=1360; since=20[0-9-]+T[0-9:]+Z$"' < <(unfolded)
+check "other headers stay as they were and where they were" \
+  test "$(unfolded | grep -vE '^(X-Postfathom|Received|Message-Id|Date)' | tr '\n' '|')" = \
+  "From: me@example.net|To: you@example.org|X-First: stays|X-Second: stays|Subject: ill|"
+check "the body stays" grep -qx 'X-Postfathom-Diagnosis: this is the body' "$work/body"
+check "the route is sent to the prober, in Postfix's spelling" \
+  wait_for 5 grep -qxF 'route-learned example.org ill.example.org ILL.Example.org smtp' "$work/notices"
+
+check "a message to a next hop that is not ill is taken" send healthy you@healthy.example.org "${forged[@]}"
+check "and has no forged header left" test "$(tags)" -eq 0
+check "and its next hop is asked for" \
+  wait_for 5 grep -qxF 'verdict-wanted healthy.example.org' "$work/notices"
+
+check "a message without forged headers is taken" send plain you@relayed.example.org
+check "and tagged for a relay in brackets" grep -q 'next-hop=\[mx1.example.net\];' "$work/headers"
+check "whose port 25 is left out of the key only" \
+  wait_for 5 grep -qxF 'route-learned relayed.example.org [mx1.example.net] [MX1.example.net]:25 relay' "$work/notices"
+
+check "mail for this host is taken" send local you@here.example.net "${forged[@]}"
+check "and loses forged headers, too" test "$(tags)" -eq 0
+check "but teaches no route" bash -c '! grep -q here.example.net "$1"' _ "$work/notices"
+
+# One session: STARTTLS and a second EHLO, a message given up, and two messages.
+{
+  printf 'EHLO client.example.net\r\n'
+  printf 'MAIL FROM:<me@example.net>\r\nRCPT TO:<you@example.org>\r\nRSET\r\n'
+  printf 'MAIL FROM:<me@example.net>\r\nRCPT TO:<you@healthy.example.org>\r\nDATA\r\n'
+  printf 'Subject: after RSET\r\n\r\nhello\r\n.\r\n'
+  printf 'MAIL FROM:<me@example.net>\r\n'
+  for domain in relayed two three five; do printf 'RCPT TO:<you@%s.example.org>\r\n' $domain; done
+  printf 'DATA\r\nSubject: many\r\nX-Postfathom-Diagnosis: forged\r\n\r\nhello\r\n.\r\nQUIT\r\n'
+} | timeout 30 openssl s_client -quiet -starttls smtp -connect 127.0.0.1:2525 >"$work/session" 2>&1 || true
+check "both messages of a TLS session are taken" test "$(grep -c '^250 2.0.0 Ok: queued' "$work/session")" -eq 2
+check "the first is in the queue" wait_for 10 take_from_queue "after RSET"
+check "a recipient given up by RSET tags nothing" test "$(tags)" -eq 0
+check "and the second" wait_for 10 take_from_queue many
+check "five ill next hops get four headers" test "$(tags)" -eq 4
+check "in the order of the recipients" \
+  test "$(unfolded | sed -n 's/.*next-hop=\([^;]*\);.*/\1/p' | tr '\n' ' ')" = \
+  "[mx1.example.net] [mx2.example.net]:2525 [mx3.example.net] [mx4.example.net] "
+
+# Far more copies than anybody needs: bounded work, and ours is on top of what is left.
+mapfile -t flood < <(for ((i = 0; i < 1200; i++)); do echo "X-Postfathom-Diagnosis: forged $i"; done)
+begun=$(milliseconds)
+check "a message of 1200 forged headers is taken" send flood you@example.org "${flood[@]}"
+echo "   in $(($(milliseconds) - begun)) ms"
+check "1000 are removed" test "$(tags)" -eq 201
+check "and ours is the topmost" bash -c 'head -n 1 "$1" | grep -q "^X-Postfathom-Diagnosis: relay.example.net; "' _ "$work/headers"
+
+check "Postfix found no fault with the milter" \
+  bash -c '! grep -E "(warning|error|fatal|panic):" "$1"' _ "$work/mail.log"
+
+# Hanging: Postfix waits for command_timeout, then goes on without.
+kill -STOP "$milter_pid"
+begun=$(milliseconds)
+check "mail is taken while the milter hangs" send hanging you@example.org
+elapsed=$(($(milliseconds) - begun))
+check "within the time-outs of main.cf (took $elapsed ms)" test "$elapsed" -lt 8500
+check "without a header" test "$(tags)" -eq 0
+kill -CONT "$milter_pid"
+# Hanging in the middle of a message: the reply to its end never comes.
+kill -CONT "$milter_pid"
+exec {smtp}<>/dev/tcp/127.0.0.1/2525
+say() { printf '%s\r\n' "$1" >&"$smtp"; }
+hear() { local line; IFS= read -r -t 20 line <&"$smtp" && [[ $line == "$1"* ]]; }
+check "greeting" hear 220
+for line in "HELO client.example.net" "MAIL FROM:<me@example.net>" "RCPT TO:<you@example.org>"; do
+  say "$line"; check "$line" hear 250
+done
+say DATA; check DATA hear 354
+kill -STOP "$milter_pid"
+begun=$(milliseconds)
+printf 'Subject: middle\r\n\r\nhello\r\n.\r\n' >&"$smtp"
+check "mail is taken when the milter hangs in the middle of it" hear 250
+elapsed=$(($(milliseconds) - begun))
+check "within the time-outs of main.cf (took $elapsed ms)" test "$elapsed" -lt 8500
+exec {smtp}>&-
+kill -CONT "$milter_pid"
+check "mail is tagged again when it goes on" send again you@example.org
+check "with one header" test "$(tags)" -eq 1
+
+check "the milter ends well" stop_milter
+check "and leaves no socket" test ! -e "$socket"
+begun=$(milliseconds)
+check "mail is taken while there is no milter" send gone you@example.org
+elapsed=$(($(milliseconds) - begun))
+check "at once (took $elapsed ms)" test "$elapsed" -lt 4000
+check "without a header" test "$(tags)" -eq 0
+start_milter
+check "mail is tagged when it is back" send back you@example.org
+check "with one header" test "$(tags)" -eq 1
+
+[ "$failures" -eq 0 ] || { echo "--- Postfix's log"; tail -n 40 "$work/mail.log"; }
+report
