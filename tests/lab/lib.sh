@@ -386,9 +386,7 @@ admin_get() { curl -s --unix-socket "$LAB_DIR/postfathom/admin.sock" "http://loc
 # The lines that the README gives for main.cf: every hook fails open.
 hook_postfix() {
   postconf -c "$LAB_DIR/sender/config" -e \
-    'smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination' \
-    'smtpd_data_restrictions =' \
-    'smtpd_sender_restrictions = check_policy_service { unix:run/postfathom/policy.sock, timeout=3s, try_limit=1, default_action=DUNNO }' \
+    'smtpd_recipient_restrictions = check_policy_service { unix:run/postfathom/policy.sock, timeout=3s, try_limit=1, default_action=DUNNO }, permit_mynetworks, reject_unauth_destination' \
     'smtpd_milters = { unix:run/postfathom/milter.sock, connect_timeout=3s, command_timeout=5s, default_action=accept }' \
     'smtp_delivery_status_filter = socketmap:unix:run/postfathom/dsn.sock:dsn'
   lab_exec sender postfix -c "$LAB_DIR/sender/config" reload >/dev/null 2>&1

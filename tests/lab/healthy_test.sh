@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Where nothing is wrong, nothing is said.
+#   healthy_test.sh BIN_DIR SCENARIO INBOUND
+set -euo pipefail
+. "$(dirname "$0")/test.sh"
+lab_test "$2" "$1"
+inbound=$3
+postfathom_start
+hook_postfix
+
+step "an operator's probe finds the destination healthy"
+report=$(postfathom probe example.net --json) || fail "exit status $?: $report"
+expect "diagnosis" "$(jq -r .diagnosis.id <<<"$report")" healthy
+expect "path MTU" "$(jq '.endpoints[0].path_mtu.inbound' <<<"$report")" "$inbound"
+expect "protocol" "$(jq -r '.endpoints[0].handshake.protocol' <<<"$report")" TLSv1.3
+expect "path suggestions" "$(jq '.suggestions | length' <<<"$report")" 0
+
+step "the daemon agrees, and mail passes without tag or header"
+curl -sf --unix-socket "$LAB_DIR/postfathom/admin.sock" -d '{"destination":"example.net","wait":true}' \
+  http://localhost/v1/probe >"$LAB_DIR/answer.json" || fail "POST /v1/probe"
+wait_for 10 "the verdict" verdict_is example.net healthy
+send_mail
+wait_for 20 "the message" mail_has_arrived 1
+expect "headers" "$(mailbox | grep -ci '^X-Postfathom' || true)" 0
+expect_in "sender's log" "$(sender_log)" "status=sent (250 2.0.0 Ok: queued as"
+expect_not_in "sender's log" "$(sender_log)" "path:"
+expect "clear-text deliveries" "$(clear_text_deliveries)" ""
+echo "ok"
