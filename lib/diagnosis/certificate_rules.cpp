@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/certificate_time.hpp"
 #include "lib/diagnosis/rules.hpp"
 
 namespace postfathom::rules {
@@ -39,7 +40,7 @@ std::optional<Fault> expired(const CertificateFacts& facts, WallTime now) {
     if (!leaf && facts.verify_code != has_expired) return std::nullopt;
     return Fault{DiagnosisId::certificate_expired,
                  leaf ? fmt::format("The certificate of {} expired on {}", shown(facts.subject),
-                                    to_rfc3339(facts.not_after))
+                                    certificate_time(facts.not_after))
                       : "A certificate of the server's chain has expired"};
 }
 
@@ -48,7 +49,7 @@ std::optional<Fault> not_yet(const CertificateFacts& facts, WallTime now) {
     if (!leaf && facts.verify_code != not_yet_valid) return std::nullopt;
     return Fault{DiagnosisId::certificate_not_yet_valid,
                  leaf ? fmt::format("The certificate of {} is valid only from {}",
-                                    shown(facts.subject), to_rfc3339(facts.not_before))
+                                    shown(facts.subject), certificate_time(facts.not_before))
                       : "A certificate of the server's chain is not valid yet"};
 }
 

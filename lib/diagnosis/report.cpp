@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/certificate_time.hpp"
 
 namespace postfathom {
 namespace {
@@ -38,7 +39,8 @@ json::value rounded(double value) {
 }
 
 json::value time_or_null(WallTime time) {
-    if (time == WallTime{}) return nullptr;
+    if (time == WallTime{} || time < first_printable_time || time >= last_printable_time)
+        return nullptr;
     return json::string(to_rfc3339(time));
 }
 

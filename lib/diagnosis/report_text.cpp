@@ -8,6 +8,7 @@
 #include <map>
 
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/certificate_time.hpp"
 #include "lib/diagnosis/report.hpp"
 
 namespace postfathom {
@@ -164,8 +165,11 @@ std::string conversation(const Evidence& evidence) {
 std::string path_in_words(const Evidence& evidence) {
     const auto path = inbound_path(evidence);
     if (!path.path_mtu) return "";
-    std::string text = fmt::format("{}{} bytes from the server to us",
-                                   path.exact ? "" : "at least ", path.path_mtu->bytes);
+    const bool all_we_allow =
+        !evidence.attempts.empty() && *path.path_mtu >= evidence.attempts.front().allowed;
+    std::string text = fmt::format(
+        "{}{} bytes from the server to us{}", path.exact || all_we_allow ? "" : "at least ",
+        path.path_mtu->bytes, all_we_allow ? ", as much as we allow" : "");
     if (const auto works = inbound_discovery_works(evidence))
         text += *works ? "; path MTU discovery works"
                        : "; larger packets vanish, path MTU discovery fails";
@@ -174,7 +178,8 @@ std::string path_in_words(const Evidence& evidence) {
 
 bool went_through(const Attempt& attempt) {
     return (attempt.outcome == Outcome::ok && attempt.reached >= Phase::handshake) ||
-           (attempt.allowed.bytes > 0 && attempt.largest_received >= attempt.allowed);
+           (attempt.stall == StallShape::none && attempt.allowed.bytes > 0 &&
+            attempt.largest_received >= attempt.allowed);
 }
 
 // "1400 passed, 1401 stalled (gap), 1500 stalled (gap) twice", by size.
@@ -206,7 +211,7 @@ std::string tls_in_words(const HandshakeFacts& facts) {
 std::string certificate_in_words(const CertificateFacts& facts) {
     std::string text = printable(facts.subject, 120);
     if (!facts.issuer.empty()) text += ", issued by " + printable(facts.issuer, 120);
-    if (facts.not_after != WallTime{}) text += ", valid until " + to_rfc3339(facts.not_after);
+    if (facts.not_after != WallTime{}) text += ", valid until " + certificate_time(facts.not_after);
     if (!facts.key.empty()) text += ", " + printable(facts.key, 40);
     if (facts.chain_length > 0)
         text += fmt::format(", {} certificate{} of {} bytes sent", facts.chain_length,
@@ -271,7 +276,7 @@ std::string steps(std::string_view heading, const std::vector<std::string>& line
 std::string suggestion_section(const Suggestion& suggestion, std::size_t number, bool colour) {
     const auto title =
         fmt::format("{}. {}: {}{}", number, to_string(suggestion.kind), suggestion.scope,
-                    suggestion.proven ? " (a counter-probe proved it)" : "");
+                    suggestion.proven ? " (limit proven by a counter-probe)" : "");
     std::string text = painted(wrapped(title, 0, 5), Paint::bold, colour) + '\n';
     text += paragraph(suggestion.why, 5);
     text += steps(suggestion.kind == SuggestionKind::tls_policy ? "Line:" : "Run:",

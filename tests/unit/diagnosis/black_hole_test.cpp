@@ -93,7 +93,7 @@ TEST_CASE("a black hole is found in each of its shapes") {
          1340},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.name);
+        INFO(std::string{row.name});
         const auto hole = diagnosis_of(conversation(row.attempts, row.address));
         CHECK(hole.id == DiagnosisId::pmtu_black_hole);
         CHECK(hole.path_mtu == PathMtu{row.path_mtu});
@@ -159,7 +159,7 @@ TEST_CASE("what looks like a black hole and is not proven to be one") {
          DiagnosisId::inconclusive},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.name);
+        INFO(std::string{row.name});
         const auto found = diagnosis_of(conversation(row.attempts));
         CHECK(to_string(found.id) == to_string(row.expected));
         if (found.id == DiagnosisId::inconclusive) CHECK_FALSE(found.settles.empty());

@@ -76,7 +76,7 @@ TEST_CASE("each fault of a certificate has its identifier") {
          "EE key too weak"},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.words);
+        INFO(std::string{row.words});
         const auto lenient = diagnose(with(row.change), TlsLevel::may);
         REQUIRE(lenient.findings.size() == 1);
         CHECK(to_string(lenient.diagnosis.id) == row.expected);
@@ -139,4 +139,15 @@ TEST_CASE("a peer's names are printed safely and in bounds") {
     const auto found = diagnosis_of(evidence);
     CHECK(found.summary.find('\x1b') == std::string::npos);
     CHECK(found.summary.size() < 700);
+}
+
+TEST_CASE("a certificate without end is valid, and dates beyond any clock do no harm") {
+    const WallTime year_9999{253'402'300'799s};  // 99991231235959Z (RFC 5280 section 4.1.2.5)
+    CHECK(diagnosis_of(with([&](auto& c) { c.not_after = year_9999; })).id == DiagnosisId::healthy);
+    CHECK(diagnosis_of(with([&](auto& c) {
+              c.not_before = year_9999;
+          })).summary.find("after 2200") != std::string::npos);
+    CHECK(diagnosis_of(with([](auto& c) {
+              c.not_after = WallTime::min();
+          })).summary.find("before 1900") != std::string::npos);
 }

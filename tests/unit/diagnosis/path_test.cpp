@@ -42,7 +42,7 @@ TEST_CASE("a completed handshake is healthy, with the size that was shown") {
         {"discovery after a stall", healed, 1400, "carries 1400 bytes", true},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.name);
+        INFO(std::string{row.name});
         const auto verdict = diagnose(row.evidence, TlsLevel::may);
         CHECK(verdict.findings.empty());
         CHECK(verdict.diagnosis.id == DiagnosisId::healthy);
@@ -93,7 +93,7 @@ TEST_CASE("loss that does not depend on size") {
          Severity::notice},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.name);
+        INFO(std::string{row.name});
         const auto found = diagnosis_of(row.evidence);
         CHECK(to_string(found.id) == "lossy-path");
         CHECK(found.severity == row.severity);
@@ -127,7 +127,7 @@ TEST_CASE("a mute server is told by silence at every size, waited out to the end
          DiagnosisId::inconclusive},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.name);
+        INFO(std::string{row.name});
         const auto found = diagnosis_of(conversation(row.attempts));
         CHECK(to_string(found.id) == to_string(row.expected));
         if (found.id == DiagnosisId::peer_stall) {

@@ -7,6 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -75,17 +76,28 @@ Report unresolved() {
     return report;
 }
 
-// Values are compared as text after one pass through the parser, which is how a reader sees them.
+// Other writers of JSON print 1.0 as 1; a reader does not care.
+json::value whole_numbers_alike(json::value value) {
+    if (value.is_double() && value.as_double() == std::floor(value.as_double()))
+        return static_cast<std::int64_t>(value.as_double());
+    if (auto* array = value.if_array())
+        for (auto& element : *array) element = whole_numbers_alike(element);
+    if (auto* object = value.if_object())
+        for (auto& member : *object) member.value() = whole_numbers_alike(member.value());
+    return value;
+}
+
 void check_golden(const std::string& name, const Report& report) {
     const std::string path =
         std::string{POSTFATHOM_SOURCE_DIR} + "/tests/data/report/" + name + ".json";
-    const auto found = json::serialize(json::parse(json::serialize(to_json(report))));
-    if (std::getenv("POSTFATHOM_UPDATE_GOLDEN")) std::ofstream{path} << found << '\n';
+    const auto found = whole_numbers_alike(to_json(report));
+    if (std::getenv("POSTFATHOM_UPDATE_GOLDEN"))
+        std::ofstream{path} << json::serialize(found) << '\n';
     std::ifstream file{path};
     REQUIRE_MESSAGE(file, path << " is missing");
     std::stringstream text;
     text << file.rdbuf();
-    CHECK(found == json::serialize(json::parse(text.str())));
+    CHECK(json::serialize(found) == json::serialize(whole_numbers_alike(json::parse(text.str()))));
 }
 
 std::size_t longest_line(const std::string& text) {
@@ -175,7 +187,8 @@ TEST_CASE("the text report says the verdict first, then the evidence, then what 
         "NOTICE        certificate-self-signed: ",
         "Cost          6 connections, 1.3 s\n",
         "What to do, best first\n",
-        "1. tunnel-mtu: this host, every destination behind wg0 (a counter-probe proved it)\n",
+        "1. tunnel-mtu: this host, every destination behind wg0 (limit proven by a "
+        "counter-probe)\n",
         "        ip link set dev wg0 mtu 1400\n",
         "        ip route replace 192.0.2.1/32 via 10.30.0.254 dev wg0 mtu 1400\n",
         "     Undo:\n",
@@ -183,7 +196,7 @@ TEST_CASE("the text report says the verdict first, then the evidence, then what 
     };
     std::size_t at = 0;
     for (const char* part : in_this_order) {
-        CAPTURE(part);
+        INFO(std::string{part});
         const auto found = text.find(part, at);
         CHECK(found != std::string::npos);
         if (found != std::string::npos) at = found;

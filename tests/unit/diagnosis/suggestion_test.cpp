@@ -112,7 +112,7 @@ TEST_CASE("the route that is there is kept, apart from its sizes") {
         {"", "", ""},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.existing);
+        INFO(std::string{row.existing});
         auto context = plain_host();
         context.host.existing_host_route = row.existing;
         const auto list = suggest(black_hole(1400), context);
@@ -150,7 +150,7 @@ TEST_CASE("the interface's MTU is suggested only where it helps and harms nothin
         {"", PathMtu{9000}, 4000, false},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.kind);
+        INFO(std::string{row.kind});
         auto context = plain_host();
         context.host.interface_kind = row.kind;
         context.host.interface_mtu = row.mtu;
@@ -200,7 +200,7 @@ TEST_CASE("proven means that the very same limit went through") {
 TEST_CASE("names that a shell could misread make their suggestion vanish") {
     for (const char* name : {"eth0;reboot", "$(reboot)", "eth 0", "-eth0", "eth0\nx", "a'b", "",
                              "`x`", "a-name-longer-than-15"}) {
-        CAPTURE(name);
+        INFO(std::string{name});
         auto context = plain_host();
         context.host.interface = name;
         context.host.interface_kind = "wireguard";
@@ -212,7 +212,7 @@ TEST_CASE("names that a shell could misread make their suggestion vanish") {
                 if (*name) CHECK(command.find(name) == std::string::npos);
     }
     for (const char* next_hop : {"[mail.example.org] x", "a;b", "-e", "a\nb none", "$(x)", "a'b"}) {
-        CAPTURE(next_hop);
+        INFO(std::string{next_hop});
         auto context = plain_host();
         context.next_hop_verbatim = next_hop;
         const auto list = suggest(black_hole(1400), context);

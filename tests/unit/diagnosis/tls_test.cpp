@@ -44,7 +44,7 @@ TEST_CASE("OpenSSL's words are told apart") {
         {Outcome::closed, "", "reset-in-handshake"},
     };
     for (const auto& row : rows) {
-        CAPTURE(row.words);
+        INFO(std::string{row.words});
         auto evidence = ended(Phase::handshake, row.outcome);
         evidence.handshake = HandshakeFacts{};
         evidence.handshake->tls_error = row.words;

@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs the suggested commands as printed, in a network namespace of their own, looks at what they did, and
+# runs their undo. Exit status 77: cannot be tried here.
+set -euo pipefail
+
+if [ "${1:-}" != inside ]; then
+    print=$1
+    if [ "$(id -u)" != 0 ] || ! unshare -n true 2>/dev/null; then
+        echo "skipped: needs root and network namespaces"
+        exit 77
+    fi
+    exec unshare -n bash "$0" inside "$print"
+fi
+print=$2
+
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+
+# Without iptables its lines are left out; the others must run.
+run() {
+    "$print" "$@" | while IFS= read -r line; do
+        tool=${line%% *}
+        if ! command -v "$tool" >/dev/null; then
+            case $tool in
+                iptables | ip6tables) echo "not here: $line" && continue ;;
+            esac
+        fi
+        echo "$line"
+        sh -c "$line" || fail "$line"
+    done
+}
+
+ip link set lo up
+ip link add wg0 type veth peer name far
+ip link set wg0 mtu 8921 up
+ip link set far up
+ip address add 10.30.0.1/24 dev wg0
+ip address add 2001:db8:30::1/64 dev wg0 nodad
+
+mtu_of_interface() {
+    ip -o link show dev wg0 | grep -o "mtu [0-9]*"
+}
+
+try() { # address gateway mss ip-option
+    local routes_before mtu_before
+    routes_before=$(ip "$4" route show)
+    mtu_before=$(mtu_of_interface)
+    run commands "$1" "$2"
+    [ "$(mtu_of_interface)" = "mtu 1400" ] || fail "the interface's MTU is not 1400"
+    ip "$4" route show "$1" | grep -q "via $2 dev wg0 .*mtu 1400" || fail "no route to $1 with MTU 1400"
+    ip "$4" route show "$1" | grep -q lock && fail "the MTU is locked, packets could be fragmented"
+    [ "$(nft list ruleset | grep -c "addr $1 .*maxseg size set $3")" = 2 ] || fail "not two clamps"
+    run undo "$1" "$2"
+    [ "$(ip "$4" route show)" = "$routes_before" ] || fail "the undo leaves other routes"
+    [ "$(mtu_of_interface)" = "$mtu_before" ] || fail "the undo leaves another MTU"
+    if nft list ruleset | grep -q postfathom; then fail "the undo leaves rules"; fi
+}
+
+try 192.0.2.1 10.30.0.254 1360 -4
+try 2001:db8:40::1 2001:db8:30::254 1340 -6
+echo "all commands ran and were undone"
