@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # C++ is written as .clang-format says: format.sh ROOT
-set -u -o pipefail
+set -u
 . "$(dirname "$0")/common.sh"
 root=$(realpath "$1")
 

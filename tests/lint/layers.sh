@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Includes say where a thing lives, from the root; they point down the layers; the programs stay apart;
 # heavy headers are compiled in one place each: layers.sh ROOT
-set -u -o pipefail
+set -u
 . "$(dirname "$0")/common.sh"
 root=$(realpath "$1")
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What decides is pure: no socket, clock, file, thread or log line can be reached from these files:
 # purity.sh ROOT
-set -u -o pipefail
+set -u
 . "$(dirname "$0")/common.sh"
 root=$(realpath "$1")
 

@@ -1,0 +1,163 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every lint check finds what it is for: bad examples are planted in a temporary tree, one at a time, and
+# the check has to fail and to name the place. A clean tree has to pass. selftest.sh PLANTED-PROGRAM
+set -u -o pipefail
+here=$(dirname "$(realpath "$0")")
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+passed=0 failed=0
+
+note() {
+    if [ "$1" = ok ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n' "${@:2}"
+    fi
+}
+
+# expect STATUS TEXT CHECK ARGUMENT...: the check ends with STATUS and prints a line with TEXT.
+expect() {
+    local status=$1 text=$2 output found
+    shift 2
+    output=$(bash "$here/$1.sh" "${@:2}" 2>&1)
+    found=$?
+    if [ "$found" -ne "$status" ]; then
+        note bad "$* : expected status $status, found $found; expected \"$text\"" "$output"
+    elif [ -n "$text" ] && ! grep -qF -- "$text" <<<"$output"; then
+        note bad "$* : expected a line with \"$text\"" "$output"
+    else
+        note ok
+    fi
+}
+
+fresh_tree() {
+    rm -rf "${tree:?}"/*
+    mkdir -p "$tree"/lib/{base,destination,diagnosis,mail_log,config,net} \
+        "$tree"/{probes,milter,policyd,cli,tests/lint,docs}
+    printf 'add_subdirectory(lib/%s)\n' base destination mail_log diagnosis config net >"$tree/CMakeLists.txt"
+    echo '#pragma once' >"$tree/lib/base/text.hpp"
+    echo '#pragma once' >"$tree/lib/base/log.hpp"
+    echo '#pragma once' >"$tree/lib/net/notice.hpp"
+    echo '#pragma once' >"$tree/probes/engine.hpp"
+    echo '#pragma once' >"$tree/milter/envelope.hpp"
+    printf '#include "lib/base/text.hpp"\n' >"$tree/lib/diagnosis/clean.cpp"
+    printf '#include <arpa/inet.h>\n' >"$tree/lib/destination/ip_address.cpp"
+    printf '#include <CLI/CLI.hpp>\n\n#include "probes/engine.hpp"\n' >"$tree/cli/main.cpp"
+    cp "$here/../../.clang-format" "$tree/"
+}
+
+# plant CHECK FILE TEXT: the line TEXT in FILE is found and named.
+plant() {
+    fresh_tree
+    mkdir -p "$(dirname "$tree/$2")"
+    printf '%s\n' "$3" >>"$tree/$2"
+    local line
+    line=$(grep -c '' "$tree/$2")
+    expect 1 "$2:$line:" "$1" "$tree"
+}
+
+fresh_tree
+for check in layers purity weaker_tls; do expect 0 "" "$check" "$tree"; done
+
+if command -v clang-format-19 >/dev/null; then
+    expect 0 "" format "$tree"
+    plant format lib/base/ugly.cpp 'int   main( ){return 0;}'
+else
+    expect 77 "clang-format-19" format "$tree"
+fi
+
+# An include from its own folder, a missing one, one of ours in <>.
+plant layers lib/base/text.cpp '#include "text.hpp"'
+plant layers lib/base/text.cpp '#include "../base/text.hpp"'
+plant layers lib/base/text.cpp '#include <lib/base/text.hpp>'
+# Up the layers, and out of the library.
+plant layers lib/diagnosis/up.cpp '#include "lib/net/notice.hpp"'
+plant layers lib/net/out.cpp '#  include "probes/engine.hpp"'
+# From one program into another.
+plant layers policyd/main.cpp '#include "probes/engine.hpp"'
+plant layers milter/main.cpp '#include "probes/engine.hpp"'
+plant layers policyd/main.cpp '#include "milter/envelope.hpp"'
+plant layers probes/main.cpp '#include "milter/envelope.hpp"'
+plant layers cli/main.cpp '#include "milter/envelope.hpp"'
+# Heavy headers in the wrong place.
+plant layers probes/engine.cpp '#include <boost/beast/http.hpp>'
+plant layers cli/probe_command.cpp '#include <CLI/CLI.hpp>'
+plant layers lib/config/settings.cpp '#include <toml++/toml.h>'
+plant layers lib/net/notice.cpp '#include <spdlog/spdlog.h>'
+# A tree whose layers cannot be read proves nothing.
+fresh_tree
+: >"$tree/CMakeLists.txt"
+expect 1 "CMakeLists.txt:1: " layers "$tree"
+
+for header in '<sys/socket.h>' '<netinet/in.h>' '<ctime>' '<fstream>' '<thread>' '<openssl/ssl.h>' \
+    '<boost/asio/io_context.hpp>' '"lib/base/log.hpp"' '"lib/net/notice.hpp"'; do
+    plant purity lib/diagnosis/diagnose.cpp "#include $header"
+done
+for file in lib/destination/next_hop.cpp lib/mail_log/lines.cpp lib/mail_log/lines.hpp \
+    probes/path_mtu_search.cpp probes/schedule.hpp milter/envelope.hpp; do
+    plant purity "$file" '#include <sys/socket.h>'
+done
+plant purity lib/diagnosis/diagnose.cpp '#include <arpa/inet.h>'
+plant purity lib/diagnosis/diagnose.cpp 'auto now = wall_now();'
+plant purity probes/schedule.cpp 'auto now = std::chrono::steady_clock::now();'
+plant purity probes/schedule.cpp 'auto now = std::time(nullptr);'
+plant purity lib/diagnosis/diagnose.cpp 'log::info("found");'
+# By a detour over a header of ours, and only a comment, which is no call.
+fresh_tree
+echo '#include <sys/socket.h>' >>"$tree/lib/base/text.hpp"
+expect 1 "lib/base/text.hpp:2: lib/diagnosis/clean.cpp has to stay pure" purity "$tree"
+fresh_tree
+echo '// not wall_now()' >>"$tree/lib/diagnosis/clean.cpp"
+expect 0 "" purity "$tree"
+
+# A program that links OpenSSL or holds the engine; one that is not there.
+if [ -n "${1:-}" ]; then
+    expect 1 "may not need libssl" programs "$1"
+    expect 1 "may not hold probing code" programs "$1"
+fi
+expect 1 "found none" programs "$tree/nothing"
+
+while IFS= read -r line; do
+    plant weaker_tls docs/advice.md "$line"
+done <"$here/planted_weaker_tls"
+# A value on the next line.
+fresh_tree
+printf 'smtp_tls_security_level =\n    none\n' >"$tree/docs/main.cf"
+expect 1 "docs/main.cf:2: level-off" weaker_tls "$tree"
+# Plain English and sound advice pass.
+fresh_tree
+cat >"$tree/docs/sound.md" <<'END'
+There is none. Of these hosts none answered; mail.example.org has none of them.
+example.org encrypt
+[mail.example.org]:587 secure match=mail.example.org
+smtp_tls_security_level = dane
+smtp_tls_protocols = >=TLSv1.2
+smtp_tls_mandatory_protocols = >=TLSv1.3
+250-STARTTLS
+mail.example.org: STARTTLS is offered
+ip route replace 192.0.2.1 via 198.51.100.1 mtu 1400
+END
+expect 0 "" weaker_tls "$tree"
+
+# The allow list: what it excuses, and what it may not.
+excuse() {
+    fresh_tree
+    mkdir -p "$tree/tests/unit" "$tree/tests/lab"
+    sed -n 's/^example.org none$/&/p' "$here/planted_weaker_tls" | tee "$tree/tests/unit/a.cpp" \
+        >"$tree/tests/lab/main.cf"
+    [[ $3 == tests/lab/* ]] || rm "$tree/tests/lab/main.cf"
+    [[ $3 == tests/lab/* ]] && rm "$tree/tests/unit/a.cpp"
+    printf '%s\n' "$3" >"$tree/tests/lint/weaker_tls_allowed"
+    expect "$1" "$2" weaker_tls "$tree"
+}
+excuse 0 "" 'tests/unit/a.cpp|policy-off|example.org|a negative test'
+excuse 1 "expected FILE|PATTERN|TEXT|REASON" 'tests/unit/a.cpp|policy-off|example.org| '
+excuse 1 "'*' is for the lint's own files" 'tests/unit/a.cpp|policy-off|*|a negative test'
+excuse 1 "tests/unit/a.cpp:1: policy-off" 'tests/unit/b.cpp|policy-off|example.org|another file'
+excuse 1 "nothing needs this exception" 'tests/unit/a.cpp|mtu-lock|example.org|another pattern'
+excuse 1 "there are no exceptions" 'tests/lab/main.cf|policy-off|example.org|the lab'
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 80 ]
