@@ -2,7 +2,8 @@
 // postfathom-policyd beside a null server, which reads requests and answers DUNNO without looking
 // at them: the same load, in alternating rounds, over UNIX sockets. What counts is the ratio, for
 // it depends little on the machine.
-//   bench_policy [--seconds 2] [--rounds 5] [--destinations 100000] [--policyd PROGRAM]
+//   bench_policy [--seconds 2] [--rounds 5] [--destinations 100000] [--connections N] [--policyd
+//   PROGRAM]
 // Exit status 0 when every ratio is at least 0.6.
 #include <fcntl.h>
 #include <poll.h>
@@ -37,6 +38,7 @@ struct Options {
     double seconds = 2;
     int rounds = 5;
     int destinations = 100'000;
+    int connections = 0;  // 0: 1, then 50
     std::string policyd = POLICYD_PROGRAM;
 };
 
@@ -282,7 +284,9 @@ int run(const Options& options) {
     std::printf("%d destinations, %zu bytes a request, %d rounds of %.1f s each\n",
                 options.destinations, requests[0].size(), options.rounds, options.seconds);
     bool reached = true;
-    for (const int connections : {1, 50})
+    std::vector<int> all = {1, 50};
+    if (options.connections > 0) all = {options.connections};
+    for (const int connections : all)
         reached =
             compare(null_path, policyd_path, connections, requests, options) >= target_ratio &&
             reached;
@@ -310,6 +314,8 @@ int main(int argc, char** argv) {
             understood = understood && postfathom::read_number(argv[i + 1], options.rounds);
         else if (name == "--destinations")
             understood = understood && postfathom::read_number(argv[i + 1], options.destinations);
+        else if (name == "--connections")
+            understood = understood && postfathom::read_number(argv[i + 1], options.connections);
         else if (name == "--policyd")
             options.policyd = argv[i + 1];
         else
@@ -318,7 +324,7 @@ int main(int argc, char** argv) {
     if (!understood) {
         std::fprintf(stderr,
                      "usage: bench_policy [--seconds 2] [--rounds 5] [--destinations 100000] "
-                     "[--policyd PROGRAM]\n");
+                     "[--connections N] [--policyd PROGRAM]\n");
         return 2;
     }
     return postfathom::run(options);
