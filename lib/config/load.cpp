@@ -9,6 +9,7 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "lib/base/text.hpp"
 #include "lib/config/setting_rows.hpp"
@@ -68,9 +69,11 @@ bool is_table_name(std::string_view name) {
 }
 
 std::string nearest_name(const std::string& name) {
-    constexpr std::size_t close_enough = 4;
+    constexpr std::size_t longest_typed = 64;  // the distance costs length times length
+    if (name.size() > longest_typed) return {};
     std::string nearest;
-    std::size_t least = close_enough;
+    // Below a third of the name is a slip of the finger; more is another word.
+    std::size_t least = std::min<std::size_t>(name.size() / 3 + 1, 4);
     // Compared whole, and by the last part for a setting put into the wrong table.
     const auto consider = [&](const std::string& candidate, std::size_t how_far) {
         if (how_far >= least) return;
@@ -94,15 +97,11 @@ class Loader {
     Result<Settings> load(const toml::table& root) {
         for (const auto& [key, node] : root)
             take_top_level(std::string(key.str()), node, key.source());
-        for (const auto& conflict : find_conflicts(settings_)) {
-            const auto place = places_.find(conflict.name);
-            report(place != places_.end() ? place->second : toml::source_region{}, conflict.name,
-                   conflict.message);
-        }
+        for (const auto& conflict : find_conflicts(settings_)) take_conflict(conflict);
         if (faults_.empty()) return settings_;
         // The file's order, whatever order the tables came in.
         std::stable_sort(faults_.begin(), faults_.end(),
-                         [](const Fault& a, const Fault& b) { return a.line < b.line; });
+                         [](const Fault& a, const Fault& b) { return a.place < b.place; });
         std::string message;
         for (const auto& fault : faults_) message += (message.empty() ? "" : "\n") + fault.text;
         return fail(ErrorCode::invalid_input, message);
@@ -110,7 +109,7 @@ class Loader {
 
   private:
     struct Fault {
-        toml::source_index line;
+        std::pair<toml::source_index, toml::source_index> place;  // line, column
         std::string text;
     };
 
@@ -118,9 +117,11 @@ class Loader {
                 const std::string& what) {
         if (faults_.size() >= max_faults) return;
         const auto& begin = where.begin;
-        faults_.push_back({begin.line, begin ? fmt::format("{}:{}:{}: {}: {}", file_, begin.line,
-                                                           begin.column, printable(name, 64), what)
-                                             : fmt::format("{}: {}: {}", file_, name, what)});
+        faulty_.insert(name);
+        faults_.push_back({{begin.line, begin.column},
+                           begin ? fmt::format("{}:{}:{}: {}: {}", file_, begin.line, begin.column,
+                                               printable(name, 64), what)
+                                 : fmt::format("{}: {}: {}", file_, name, what)});
     }
 
     void unknown(const toml::source_region& where, const std::string& name) {
@@ -151,9 +152,19 @@ class Loader {
                    fmt::format("expected {}, found {}", *expected, describe(node)));
     }
 
+    void take_conflict(const SettingConflict& conflict) {
+        // A value that was refused left its default, which contradicts nothing the operator wrote.
+        if (faulty_.count(conflict.name) + faulty_.count(conflict.other) > 0) return;
+        // Where only one of the two is in the file, point at that one.
+        for (const auto& name : {conflict.name, conflict.other})
+            if (const auto place = places_.find(name); place != places_.end())
+                return report(place->second, conflict.name, conflict.message);
+    }
+
     std::string file_;
     Settings settings_;
     std::map<std::string, toml::source_region> places_;
+    std::set<std::string> faulty_;
     std::vector<Fault> faults_;
 };
 

@@ -28,9 +28,10 @@ struct SettingRow {
 // In the order of the documentation.
 const std::vector<SettingRow>& setting_rows();
 
-// What no single setting can see: faults between two of them. `name` is the setting to point at.
+// What no single setting can see: faults between two of them. `message` is said of `name`.
 struct SettingConflict {
     std::string name;
+    std::string other;
     std::string message;
 };
 std::vector<SettingConflict> find_conflicts(const Settings& settings);

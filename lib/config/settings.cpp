@@ -2,6 +2,7 @@
 #include "lib/config/settings.hpp"
 
 #include <fmt/format.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <limits>
@@ -38,8 +39,10 @@ SettingRow duration(std::string name, milliseconds least, milliseconds most, Mem
                 const auto parsed = text != nullptr ? parse_duration(*text) : std::nullopt;
                 if (!parsed || *parsed < least || *parsed > most) return expected;
                 auto& target = member(settings);
-                target =
+                const auto kept =
                     std::chrono::duration_cast<std::remove_reference_t<decltype(target)>>(*parsed);
+                if (kept != *parsed) return "a duration in whole seconds such as \"30s\"";
+                target = kept;
                 return std::nullopt;
             },
             [=](const Settings& settings) {
@@ -105,6 +108,21 @@ SettingRow path(std::string name, Empty empty, Member member, std::string senten
                 return std::nullopt;
             },
             [=](const Settings& settings) { return quoted(member(settings)); }};
+}
+
+template <typename Member>
+SettingRow socket(std::string name, Member member, std::string sentence) {
+    static constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+    auto row = path(std::move(name), Empty::refused, member, std::move(sentence));
+    row.assign = [assign = row.assign](Settings& settings,
+                                       const SettingValue& value) -> std::optional<std::string> {
+        const auto* text = std::get_if<std::string>(&value);
+        if (text != nullptr && text->size() > longest)
+            return fmt::format("a path of at most {} bytes, which is all a UNIX socket can have",
+                               longest);
+        return assign(settings, value);
+    };
+    return row;
 }
 
 template <typename Member>
@@ -221,9 +239,9 @@ std::vector<SettingRow> make_rows() {
         duration("cache.ill_expire", 10s, year, POSTFATHOM_MEMBER(cache.age.ill_expire),
                  "A bad verdict older than this says nothing any more."),
 
-        path("notice.socket", Empty::refused, POSTFATHOM_MEMBER(notice.socket),
-             "UNIX datagram socket on which postfathom-probed takes notices from the other "
-             "daemons."),
+        socket("notice.socket", POSTFATHOM_MEMBER(notice.socket),
+               "UNIX datagram socket on which postfathom-probed takes notices from the other "
+               "daemons."),
 
         path("mail_log.file", Empty::allowed, POSTFATHOM_MEMBER(mail_log.file),
              "Postfix's log file (maillog_file of Postfix, or what syslog writes); empty to follow "
@@ -260,9 +278,9 @@ std::vector<SettingRow> make_rows() {
                "The TLS level that Postfix enforces where nothing else is known "
                "(smtp_tls_security_level); nothing Postfathom says goes below it."),
 
-        path("policy.socket", Empty::refused, POSTFATHOM_MEMBER(policy.socket),
-             "UNIX socket for check_policy_service; below Postfix's queue directory, so that "
-             "chrooted services reach it."),
+        socket("policy.socket", POSTFATHOM_MEMBER(policy.socket),
+               "UNIX socket for check_policy_service; below Postfix's queue directory, so that "
+               "chrooted services reach it."),
         socket_mode("policy.socket_mode", POSTFATHOM_MEMBER(policy.socket_mode),
                     "Permissions of policy.socket."),
         choice("policy.mode",
@@ -275,16 +293,15 @@ std::vector<SettingRow> make_rows() {
         count("policy.max_connections", 1, 100'000, POSTFATHOM_MEMBER(policy.max_connections),
               "Most connections of Postfix to policy.socket and dsn.socket, each."),
 
-        path("dsn.socket", Empty::refused, POSTFATHOM_MEMBER(dsn.socket),
-             "UNIX socket for smtp_delivery_status_filter (socketmap table \"dsn\")."),
+        socket("dsn.socket", POSTFATHOM_MEMBER(dsn.socket),
+               "UNIX socket for smtp_delivery_status_filter (socketmap table \"dsn\")."),
         socket_mode("dsn.socket_mode", POSTFATHOM_MEMBER(dsn.socket_mode),
                     "Permissions of dsn.socket."),
         duration("dsn.log_wait", 0ms, 10s, POSTFATHOM_MEMBER(dsn.log_wait),
                  "Longest wait for the log line that names the destination of a deferral; only a "
                  "delivery that has failed already waits."),
 
-        path("milter.socket", Empty::refused, POSTFATHOM_MEMBER(milter.socket),
-             "UNIX socket for smtpd_milters."),
+        socket("milter.socket", POSTFATHOM_MEMBER(milter.socket), "UNIX socket for smtpd_milters."),
         socket_mode("milter.socket_mode", POSTFATHOM_MEMBER(milter.socket_mode),
                     "Permissions of milter.socket."),
         boolean(
@@ -295,8 +312,8 @@ std::vector<SettingRow> make_rows() {
                   "Name at the start of the header that says who wrote it; empty for this host's "
                   "name."),
 
-        path("admin.socket", Empty::refused, POSTFATHOM_MEMBER(admin.socket),
-             "UNIX socket of the admin query interface (HTTP with JSON)."),
+        socket("admin.socket", POSTFATHOM_MEMBER(admin.socket),
+               "UNIX socket of the admin query interface (HTTP with JSON)."),
         socket_mode("admin.socket_mode", POSTFATHOM_MEMBER(admin.socket_mode),
                     "Permissions of admin.socket."),
         count("admin.max_connections", 1, 10'000, POSTFATHOM_MEMBER(admin.max_connections),
@@ -319,9 +336,10 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
     const auto not_shorter = [&](const char* name, auto value, const char* other, auto least) {
         if (value >= least) return;
         conflicts.push_back(
-            {name, fmt::format("expected at least {} (\"{}\"), found \"{}\"", other,
-                               render_duration(std::chrono::duration_cast<milliseconds>(least)),
-                               render_duration(std::chrono::duration_cast<milliseconds>(value)))});
+            {name, other,
+             fmt::format("expected at least {} (\"{}\"), found \"{}\"", other,
+                         render_duration(std::chrono::duration_cast<milliseconds>(least)),
+                         render_duration(std::chrono::duration_cast<milliseconds>(value)))});
     };
     not_shorter("cache.good_expire", age.good_expire, "cache.good_refresh", age.good_refresh);
     not_shorter("cache.ill_expire", age.ill_expire, "cache.ill_refresh", age.ill_refresh);
@@ -338,7 +356,7 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
         for (auto earlier = sockets.begin(); earlier != later; ++earlier)
             if (earlier->second == later->second)
                 conflicts.push_back(
-                    {later->first,
+                    {later->first, earlier->first,
                      fmt::format("expected a path of its own, found that of {}: \"{}\"",
                                  earlier->first, later->second)});
     return conflicts;

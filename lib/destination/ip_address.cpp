@@ -8,6 +8,8 @@
 namespace postfathom {
 
 std::optional<IpAddress> IpAddress::parse(std::string_view text) {
+    // inet_pton stops at a NUL; what follows it must not pass unread.
+    if (text.find(char{}) != std::string_view::npos) return std::nullopt;
     const std::string terminated(text);
     std::array<std::uint8_t, 4> four{};
     if (inet_pton(AF_INET, terminated.c_str(), four.data()) == 1) return from_v4(four);

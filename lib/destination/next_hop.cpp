@@ -46,7 +46,10 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
 
 std::optional<IpAddress> parse_literal(std::string_view text) {
     constexpr std::string_view v6_tag = "IPv6:";  // RFC 5321 section 4.1.3
-    if (istarts_with(text, v6_tag)) text.remove_prefix(v6_tag.size());
+    if (istarts_with(text, v6_tag)) {
+        text.remove_prefix(v6_tag.size());
+        if (text.find(':') == std::string_view::npos) return std::nullopt;  // "IPv6:192.0.2.1"
+    }
     return IpAddress::parse(text);
 }
 

@@ -108,6 +108,9 @@ TEST_CASE("a file that is missing is told from one that is bad") {
     CHECK(missing.error().message.find("/nonexistent/postfathom.toml") != std::string::npos);
     const auto named = load_settings_or_defaults("/nonexistent/postfathom.toml");
     CHECK_FALSE(named.has_value());  // only the default place may be empty
+    const auto directory = load_settings(source_dir);
+    REQUIRE_FALSE(directory.has_value());
+    CHECK(directory.error().message.find("Is a directory") != std::string::npos);
     const auto bad = parse_settings("[log]\nlevel=1\n", "bad");
     REQUIRE_FALSE(bad.has_value());
     CHECK(bad.error().code == ErrorCode::invalid_input);
@@ -122,6 +125,9 @@ TEST_CASE("hostile files are refused without harm") {
     std::string many = "[probe]\n";
     for (int i = 0; i < 5000; ++i) many += "x" + std::to_string(i) + " = 1\n";
     CHECK(faults(many).size() < 20'000);  // the list of faults is bounded
+    // A name of a megabyte is not worth a guess at what was meant.
+    CHECK(faults(std::string(1'000'000, 'x') + " = 1\n").find("unknown setting") !=
+          std::string::npos);
     // Cut anywhere, the shipped file is read or refused.
     const auto shipped = read(source_dir / "conf/postfathom.toml");
     for (std::size_t length = 0; length < shipped.size(); length += 7)

@@ -16,6 +16,7 @@ TEST_CASE("addresses are read and written as inet_pton and inet_ntop do") {
     for (const auto* text : {"", "192.0.2", "192.0.2.256", "[192.0.2.1]", "192.0.2.1/32",
                              "fe80::1%eth0", "mail.example.org", "1.2.3.4 "})
         CHECK_FALSE(IpAddress::parse(text).has_value());
+    CHECK_FALSE(IpAddress::parse(std::string_view("192.0.2.1\0x", 11)).has_value());
 }
 
 TEST_CASE("an IPv4-mapped address is the IPv4 address") {
