@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 
 namespace postfathom {
@@ -148,7 +149,9 @@ void WriteTransaction::abort() {
 
 Result<std::shared_ptr<LmdbEnvironment>> LmdbEnvironment::open(
     const std::filesystem::path& directory, std::optional<std::uint64_t> map_bytes) {
+    static std::atomic<std::uint64_t> last_serial{0};
     std::shared_ptr<LmdbEnvironment> opened(new LmdbEnvironment);
+    opened->serial_ = ++last_serial;
     int code = mdb_env_create(&opened->environment_);
     if (code == MDB_SUCCESS) code = mdb_env_set_maxdbs(opened->get(), table_count);
     if (code == MDB_SUCCESS) code = mdb_env_set_maxreaders(opened->get(), max_readers);

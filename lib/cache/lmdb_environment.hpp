@@ -120,6 +120,8 @@ class LmdbEnvironment {
 
     MDB_env* get() const { return environment_; }
     MDB_dbi database(Table table) const { return databases_[static_cast<std::size_t>(table)]; }
+    // Another for each environment this process opens.
+    std::uint64_t serial() const { return serial_; }
     bool is_file(std::uint64_t device, std::uint64_t inode) const {
         return device == device_ && inode == inode_;
     }
@@ -137,6 +139,7 @@ class LmdbEnvironment {
 
     MDB_env* environment_ = nullptr;
     std::array<MDB_dbi, table_count> databases_{};
+    std::uint64_t serial_ = 0;
     std::uint64_t device_ = 0;
     std::uint64_t inode_ = 0;
     std::mutex mutex_;

@@ -30,10 +30,9 @@ std::string path_key(const PathRecord& record) {
     return fmt::format("{} {}", record.destination.to_string(), record.source.to_string());
 }
 
-std::optional<NextHopRecord> LmdbReader::next_hop(std::string_view canonical) const {
-    const auto snapshot = shared_->read();
-    if (!snapshot) return std::nullopt;
-    const auto value = snapshot->find(Table::next_hop, canonical);
+std::optional<NextHopRecord> LmdbReader::next_hop_in(const ReadTransaction& snapshot,
+                                                     std::string_view canonical) const {
+    const auto value = snapshot.find(Table::next_hop, canonical);
     if (!value) return std::nullopt;
     auto record = decode_next_hop(*value);
     if (record && record->next_hop == canonical) return std::move(*record);
@@ -41,15 +40,43 @@ std::optional<NextHopRecord> LmdbReader::next_hop(std::string_view canonical) co
     return std::nullopt;
 }
 
-std::optional<RouteRecord> LmdbReader::route(std::string_view domain) const {
-    const auto snapshot = shared_->read();
-    if (!snapshot) return std::nullopt;
-    const auto value = snapshot->find(Table::route, domain);
+std::optional<RouteRecord> LmdbReader::route_in(const ReadTransaction& snapshot,
+                                                std::string_view domain) const {
+    const auto value = snapshot.find(Table::route, domain);
     if (!value) return std::nullopt;
     auto record = decode_route(*value);
     if (record && record->domain == domain) return std::move(*record);
     count_unreadable();
     return std::nullopt;
+}
+
+std::optional<NextHopRecord> LmdbReader::next_hop(std::string_view canonical) const {
+    const auto snapshot = shared_->read();
+    if (!snapshot) return std::nullopt;
+    return next_hop_in(*snapshot, canonical);
+}
+
+std::optional<RouteRecord> LmdbReader::route(std::string_view domain) const {
+    const auto snapshot = shared_->read();
+    if (!snapshot) return std::nullopt;
+    return route_in(*snapshot, domain);
+}
+
+std::optional<KnownWay> LmdbReader::way(std::string_view domain) const {
+    const auto snapshot = shared_->read();
+    if (!snapshot) return std::nullopt;
+    const SnapshotId id{snapshot->environment().serial(), snapshot->id()};
+    {
+        const std::lock_guard lock(ways_mutex_);
+        if (auto found = ways_.find(domain, id)) return found;
+    }
+    auto route = route_in(*snapshot, domain);
+    if (!route) return std::nullopt;
+    KnownWay found{std::move(route->next_hop), std::nullopt};
+    if (const auto record = next_hop_in(*snapshot, found.next_hop)) found.verdict = record->verdict;
+    const std::lock_guard lock(ways_mutex_);
+    ways_.remember(domain, found, id);
+    return found;
 }
 
 std::optional<EndpointRecord> LmdbReader::worst_endpoint(const std::string& prefix) const {

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "lib/cache/probe_cache.hpp"
 #include "lib/cache/shared_environment.hpp"
+#include "lib/cache/way_table.hpp"
 
 namespace postfathom {
 
@@ -17,6 +19,7 @@ class LmdbReader : public virtual CacheReader {
   public:
     explicit LmdbReader(std::shared_ptr<SharedEnvironment> shared) : shared_(std::move(shared)) {}
 
+    std::optional<KnownWay> way(std::string_view domain) const override;
     std::optional<NextHopRecord> next_hop(std::string_view canonical) const override;
     std::optional<EndpointRecord> endpoint(const IpAddress& address,
                                            std::uint16_t port) const override;
@@ -32,10 +35,16 @@ class LmdbReader : public virtual CacheReader {
     SharedEnvironment& shared() const { return *shared_; }
 
   private:
+    std::optional<NextHopRecord> next_hop_in(const ReadTransaction& snapshot,
+                                             std::string_view canonical) const;
+    std::optional<RouteRecord> route_in(const ReadTransaction& snapshot,
+                                        std::string_view domain) const;
     std::optional<EndpointRecord> worst_endpoint(const std::string& prefix) const;
     void count_unreadable() const { shared_->unreadable.fetch_add(1, std::memory_order_relaxed); }
 
     std::shared_ptr<SharedEnvironment> shared_;
+    mutable std::mutex ways_mutex_;  // held for a copy, never while the cache is read
+    mutable WayTable ways_;
 };
 
 }  // namespace postfathom

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/base/result.hpp"
@@ -15,9 +16,27 @@
 
 namespace postfathom {
 
+// The way of mail for one recipient domain: where Postfix sends it, and what is known of that
+// place.
+struct KnownWay {
+    std::string next_hop;                 // canonical
+    std::optional<KnownVerdict> verdict;  // of the next hop; nothing when it is not known
+    bool operator==(const KnownWay&) const = default;
+};
+
 class CacheReader {
   public:
     virtual ~CacheReader() = default;
+
+    // For each request of mail: the route of a recipient domain and its next hop's verdict,
+    // together. Nothing when no route is known.
+    virtual std::optional<KnownWay> way(std::string_view domain) const {
+        auto known = route(domain);
+        if (!known) return std::nullopt;
+        KnownWay found{std::move(known->next_hop), std::nullopt};
+        if (const auto record = next_hop(found.next_hop)) found.verdict = record->verdict;
+        return found;
+    }
 
     // Keys are canonical: to_string(NextHop), lower-case domains.
     virtual std::optional<NextHopRecord> next_hop(std::string_view canonical) const = 0;

@@ -66,6 +66,10 @@ int run(int destinations) {
         const auto route = reader->route(domains[at(i)]);
         found += route && reader->next_hop(route->next_hop) ? 1 : 0;
     });
+    measure("way (the same, remembered)", destinations, [&](int i) {
+        const auto way = reader->way(domains[at(i)]);
+        found += way && way->verdict ? 1 : 0;
+    });
     measure("route", destinations, [&](int i) { found += reader->route(domains[at(i)]) ? 1 : 0; });
     measure("next hop", destinations,
             [&](int i) { found += reader->next_hop(relays[at(i)]) ? 1 : 0; });

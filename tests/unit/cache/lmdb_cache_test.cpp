@@ -102,6 +102,62 @@ TEST_CASE("a reader finds a cache that comes later, within about a second") {
     CHECK(reader->next_hop("example.org"));
 }
 
+TEST_CASE("the way of mail is the route with its next hop's verdict, always the latest") {
+    const sample::Directory directory;
+    auto writer = open_writer(directory);
+    const auto reader = open_cache_for_reading(directory.path());
+    CHECK_FALSE(reader->way("example.com"));
+    CacheChange change;
+    change.routes = {sample::route("example.com")};
+    REQUIRE(writer->store(change));
+    const auto unknown = KnownWay{"[mail.example.org]", std::nullopt};
+    CHECK(reader->way("example.com") == unknown);
+    CHECK(reader->way("example.com") == unknown);
+    CHECK_FALSE(reader->way("xample.com"));
+    CHECK_FALSE(reader->way(""));
+    for (int i = 0; i < 5; ++i) {
+        const auto verdict = i % 2 == 0 ? sample::black_hole(1000 + i) : sample::healthy(1000 + i);
+        change.next_hops = {sample::next_hop("[mail.example.org]", verdict)};
+        REQUIRE(writer->store(change));
+        const KnownWay known{"[mail.example.org]", verdict};
+        for (int again = 0; again < 3; ++again) CHECK(reader->way("example.com") == known);
+    }
+    // The same through another map, whose transactions have numbers of their own.
+    writer.reset();
+    CHECK(reader->way("example.com")->verdict == sample::black_hole(1004));
+    std::filesystem::remove(directory.path() / "data.mdb");
+    writer = open_writer(directory);
+    CHECK_FALSE(reader->way("example.com"));
+    REQUIRE(writer->store(change));
+    CHECK(reader->way("example.com")->verdict == sample::black_hole(1004));
+    REQUIRE(writer->forget("[mail.example.org]"));
+    CHECK(reader->way("example.com") == unknown);
+}
+
+TEST_CASE("ways are right when there are more, and longer ones, than are remembered") {
+    const sample::Directory directory;
+    auto writer = open_writer(directory);
+    CacheChange change;
+    const auto domain = [](int i) {
+        return std::string(static_cast<std::size_t>(i % 200), 'd') + std::to_string(i) + ".example";
+    };
+    constexpr int many = 3000;
+    for (int i = 0; i < many; ++i) {
+        auto route = sample::route(domain(i));
+        route.next_hop = "h" + std::to_string(i) + ".example";
+        change.next_hops.push_back(sample::next_hop(route.next_hop, sample::healthy(i)));
+        change.routes.push_back(std::move(route));
+    }
+    REQUIRE(writer->store(change));
+    for (int round = 0; round < 3; ++round)
+        for (int i = 0; i < many; ++i) {
+            const auto way = writer->way(domain(i));
+            REQUIRE(way);
+            CHECK(way->next_hop == change.routes[static_cast<std::size_t>(i)].next_hop);
+            CHECK(way->verdict == sample::healthy(i));
+        }
+}
+
 TEST_CASE("a second writer is refused, in words that name the first") {
     const sample::Directory directory;
     auto writer = open_writer(directory);
