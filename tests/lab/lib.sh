@@ -382,6 +382,7 @@ postfathom() { lab_exec sender "$POSTFATHOM_BIN/postfathom" -c "$LAB_DIR/postfat
 
 # A GET on the admin query socket.
 admin_get() { curl -s --unix-socket "$LAB_DIR/postfathom/admin.sock" "http://localhost$1"; }
+verdict_is() { [ "$(admin_get "/v1/destinations/$1" | jq -r '.verdict.id // empty')" = "$2" ]; }
 
 # The lines that the README gives for main.cf: every hook fails open.
 hook_postfix() {
@@ -412,6 +413,7 @@ flush_queue() { lab_exec sender postqueue -c "$LAB_DIR/sender/config" -f; }
 sender_log() { cat "$LAB_DIR/sender/log/mail.log"; }
 receiver_log() { cat "$LAB_DIR/receiver/log/mail.log"; }
 mailbox() { cat "$LAB_DIR/receiver/mail/inbox" 2>/dev/null || true; }
+mail_has_arrived() { [ "$(mailbox | grep -c '^From ')" -ge "${1:-1}" ]; }
 
 # Sessions of the receiver that took a message and were not encrypted; none is what we want.
 clear_text_deliveries() {

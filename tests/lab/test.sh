@@ -34,5 +34,3 @@ expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', found '$2'"; }
 expect_in() { grep -qF -- "$3" <<<"$2" || fail "$1: expected '$3' in: $2"; }
 expect_not_in() { ! grep -qF -- "$3" <<<"$2" || fail "$1: did not expect '$3' in: $2"; }
 
-verdict_is() { [ "$(admin_get "/v1/destinations/$1" | jq -r '.verdict.id // empty')" = "$2" ]; }
-mail_has_arrived() { [ "$(mailbox | grep -c '^From ')" -ge "${1:-1}" ]; }
