@@ -71,21 +71,37 @@ std::uint32_t saturating_add(std::uint32_t a, std::uint32_t b) {
 struct Picture {
     std::optional<PathMtu> largest_pass;  // largest size shown to arrive
     std::optional<PathMtu> largest_spoken_for;
-    std::optional<PathMtu> smallest_stall;
-    std::uint32_t stalls = 0;  // attempts, whatever their shape
+    std::optional<PathMtu> smallest_stall_above;
+    // Attempts that stalled: above every size that is spoken for, and at one that went through
+    // elsewhere.
+    std::uint32_t stalls_above = 0;
+    std::uint32_t stalls_below = 0;
     std::uint32_t passes = 0;
-    std::uint32_t lost_answers_above = 0;  // attempts above largest_pass
-    std::uint32_t large_lost = 0;          // their segments
+    std::uint32_t lost_answers_above = 0;  // attempts
+    std::uint32_t lost_just_above = 0;     // attempts, one byte above largest_pass
+    std::uint32_t large_lost = 0;          // segments above
+    std::uint32_t small_lost = 0;          // segments at sizes that went through elsewhere
     std::uint32_t small_received = 0;      // segments, all attempts
     bool full_pass_at_boundary = false;
-    bool loss_just_above = false;
     std::optional<Mss> usable_mss;
-
-    // Some size stalled although it, or a larger one, went through in the same probe.
-    bool contradicts_size() const {
-        return smallest_stall && largest_spoken_for && *smallest_stall <= *largest_spoken_for;
-    }
 };
+
+// Probability that every large transmission was lost and only `small_lost` of the small ones, when
+// loss does not depend on size: the tail of the hypergeometric distribution, C(n + s, s) / C(n + s
+// + k, s + k). Without small losses it is size_split_probability().
+double chance_of_split(const Picture& picture) {
+    if (picture.small_lost == 0)
+        return size_split_probability(picture.small_received, picture.large_lost);
+    // Smaller counts only make the claim weaker, and keep the loop short.
+    constexpr std::uint32_t enough = 10'000;
+    if (picture.small_lost > enough) return 1.0;
+    const double small_lost = picture.small_lost;
+    const double small = std::min(picture.small_received, enough) + small_lost;
+    double chance = 1.0;
+    for (std::uint32_t i = 1; i <= std::min(picture.large_lost, enough); ++i)
+        chance *= (small_lost + i) / (small + i);
+    return chance;
+}
 
 // The stalled first attempt that went on in the end is no stall.
 bool counts_as_stall(const Evidence& evidence, const Attempt& attempt) {
@@ -108,22 +124,28 @@ void look_for_passes(Picture& picture, const Evidence& evidence) {
     }
 }
 
+void add_stall(Picture& picture, const Attempt& attempt) {
+    if (picture.largest_spoken_for && attempt.allowed <= *picture.largest_spoken_for) {
+        ++picture.stalls_below;
+        picture.small_lost = saturating_add(picture.small_lost, std::max(1U, attempt.large_lost));
+        return;
+    }
+    ++picture.stalls_above;
+    if (!picture.smallest_stall_above || attempt.allowed < *picture.smallest_stall_above)
+        picture.smallest_stall_above = attempt.allowed;
+    if (!answer_lost(attempt)) return;
+    ++picture.lost_answers_above;
+    picture.large_lost = saturating_add(picture.large_lost, attempt.large_lost);
+    if (picture.largest_pass && attempt.allowed.bytes - picture.largest_pass->bytes == 1)
+        ++picture.lost_just_above;
+}
+
 void look_for_stalls(Picture& picture, const Evidence& evidence) {
     for (const auto& attempt : evidence.attempts) {
         if (picture.largest_pass && full_size_arrived(attempt) &&
             attempt.allowed == *picture.largest_pass)
             picture.full_pass_at_boundary = true;
-        if (!counts_as_stall(evidence, attempt)) continue;
-        ++picture.stalls;
-        if (!picture.smallest_stall || attempt.allowed < *picture.smallest_stall)
-            picture.smallest_stall = attempt.allowed;
-        if (!answer_lost(attempt) || !picture.largest_pass ||
-            attempt.allowed <= *picture.largest_pass)
-            continue;
-        ++picture.lost_answers_above;
-        picture.large_lost = saturating_add(picture.large_lost, attempt.large_lost);
-        if (attempt.allowed.bytes - picture.largest_pass->bytes == 1)
-            picture.loss_just_above = true;
+        if (counts_as_stall(evidence, attempt)) add_stall(picture, attempt);
     }
 }
 
@@ -200,13 +222,17 @@ Finding black_hole(const Evidence& evidence) {
     if (evidence.reached < Phase::handshake || first_attempt_completed(evidence))
         return std::nullopt;
     const Picture picture = look_at(evidence);
-    if (!picture.largest_pass || picture.contradicts_size()) return std::nullopt;
-    if (picture.lost_answers_above < 2) return std::nullopt;
-    const double chance = size_split_probability(picture.small_received, picture.large_lost);
+    if (!picture.largest_pass || picture.lost_answers_above < 2) return std::nullopt;
+    // A path that loses small packets too needs more: the boundary itself shown twice, and small
+    // connections that stall as the exception.
+    if (picture.stalls_below > 0 &&
+        (picture.lost_just_above < 2 || picture.passes <= 2 * picture.stalls_below))
+        return std::nullopt;
+    const double chance = chance_of_split(picture);
     if (chance > max_false_claim_probability) return std::nullopt;
 
     const PathMtu size = *picture.largest_pass;
-    const bool exact = picture.full_pass_at_boundary && picture.loss_just_above;
+    const bool exact = picture.full_pass_at_boundary && picture.lost_just_above > 0;
     Diagnosis hole;
     hole.id = DiagnosisId::pmtu_black_hole;
     hole.severity = Severity::critical;
@@ -219,12 +245,17 @@ Finding black_hole(const Evidence& evidence) {
         "Packets from the server above {}{} bytes vanish without word, so its certificates never "
         "arrive: "
         "{} connections that allowed {} bytes or more stalled, {} that allowed less passed.",
-        exact ? "" : "a size of at least ", size.bytes, picture.stalls,
-        picture.smallest_stall->bytes, picture.passes);
+        exact ? "" : "a size of at least ", size.bytes, picture.stalls_above,
+        picture.smallest_stall_above->bytes, picture.passes);
+    if (picture.stalls_below > 0)
+        hole.summary +=
+            fmt::format(" The path also loses packets of any size ({} such connections).",
+                        picture.stalls_below);
     if (picture.usable_mss)
         hole.summary +=
             fmt::format(" With MSS {} the handshake completes.", picture.usable_mss->bytes);
-    hole.ruled_out = {"peer-stall", "lossy-path"};
+    hole.ruled_out = {"peer-stall"};
+    if (picture.stalls_below == 0) hole.ruled_out.emplace_back("lossy-path");
     if (picture.usable_mss) {
         hole.ruled_out.emplace_back("tls-protocol-mismatch");
         hole.ruled_out.emplace_back("tls-no-shared-cipher");
@@ -244,6 +275,8 @@ Finding lossy_path(const Evidence& evidence) {
     const auto contradictions =
         std::count_if(evidence.attempts.begin(), evidence.attempts.end(), lost_at_a_good_size);
     if (!by_loss && contradictions == 0) return std::nullopt;
+    // What was lost above every size that went through can be a black hole beside the loss.
+    if (picture.lost_answers_above > 0 && !first_attempt_completed(evidence)) return std::nullopt;
 
     Diagnosis loss;
     loss.id = DiagnosisId::lossy_path;
@@ -256,7 +289,7 @@ Finding lossy_path(const Evidence& evidence) {
             "Packets are lost whatever their size: {} of {} connections stalled, among them {} at "
             "a size "
             "that went through on another (up to {} bytes).",
-            picture.stalls, evidence.attempts.size(), contradictions,
+            picture.stalls_above + picture.stalls_below, evidence.attempts.size(), contradictions,
             picture.largest_spoken_for->bytes);
     } else {
         loss.confidence = 0.8;
@@ -326,8 +359,8 @@ Diagnosis stall_with_few(const Picture& picture) {
                     "bytes, but too few "
                     "packets were lost to tell a path MTU black hole from loss (chance {:.2g}, "
                     "claimed from {:.0e}).",
-                    picture.smallest_stall->bytes, picture.passes, picture.largest_pass->bytes,
-                    size_split_probability(picture.small_received, picture.large_lost),
+                    picture.smallest_stall_above->bytes, picture.passes,
+                    picture.largest_pass->bytes, chance_of_split(picture),
                     max_false_claim_probability),
         fmt::format("another probe, with more connections above and at {} bytes",
                     picture.largest_pass->bytes));
@@ -346,13 +379,20 @@ Finding unexplained_stall(const Evidence& evidence) {
             "another probe");
     }
     const Picture picture = look_at(evidence);
-    if (picture.contradicts_size())
+    if (picture.stalls_below > 0 && picture.lost_answers_above > 0)
+        return unsettled(
+            fmt::format(
+                "Connections stalled above {} bytes, and {} below as well: loss hides whether size "
+                "matters too.",
+                picture.largest_spoken_for->bytes, picture.stalls_below),
+            "another probe when the path loses fewer packets");
+    if (picture.stalls_below > 0)
         return unsettled(
             fmt::format(
                 "The server answered on {} connections and was silent on others of the same size.",
                 picture.passes),
             "probes at other times of day, and the server's own log");
-    if (picture.lost_answers_above > 0) return stall_with_few(picture);
+    if (picture.lost_answers_above > 0 && picture.passes > 0) return stall_with_few(picture);
     if (picture.passes > 0)
         return unsettled(fmt::format("Connections up to {} bytes passed and larger ones stayed "
                                      "silent, but no lost answer was "

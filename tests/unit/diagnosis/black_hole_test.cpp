@@ -2,6 +2,7 @@
 // The heaviest claim: when it is made, and all the pictures that look like it and are not.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "tests/unit/diagnosis/evidence_builder.hpp"
@@ -137,10 +138,12 @@ TEST_CASE("what looks like a black hole and is not proven to be one") {
         {"too little lost",
          {weak_gap(1500), weak_gap(1420), pass(1400)},
          DiagnosisId::inconclusive},
-        {"N passes after N stalled", {gap(1500), gap(1400), pass(1400)}, DiagnosisId::lossy_path},
+        {"N passes after N stalled, larger stalled too",
+         {gap(1500), gap(1400), pass(1400)},
+         DiagnosisId::inconclusive},
         {"N + k passes after N stalled",
          {gap(1500), gap(1420), gap(1380), pass(1400)},
-         DiagnosisId::lossy_path},
+         DiagnosisId::inconclusive},
         {"the largest passes on a second connection",
          {gap(1500), gap(1420), pass(1280), pass(1500)},
          DiagnosisId::lossy_path},
@@ -164,6 +167,25 @@ TEST_CASE("what looks like a black hole and is not proven to be one") {
         CHECK(to_string(found.id) == to_string(row.expected));
         if (found.id == DiagnosisId::inconclusive) CHECK_FALSE(found.settles.empty());
     }
+}
+
+TEST_CASE("a black hole on a path that loses packets of any size too takes more to prove") {
+    const auto lossy_hole = [](std::vector<Attempt> more) {
+        std::vector<Attempt> attempts{gap(1500), gap(1280),  pass(1280),
+                                      gap(1420), pass(1400), pass(1380)};
+        attempts.insert(attempts.end(), more.begin(), more.end());
+        return diagnosis_of(conversation(attempts));
+    };
+    const auto hole = lossy_hole({gap(1401), gap(1401)});
+    CHECK(hole.id == DiagnosisId::pmtu_black_hole);
+    CHECK(hole.path_mtu == PathMtu{1400});
+    CHECK(hole.path_mtu_exact);
+    CHECK(hole.ruled_out.front() == "peer-stall");
+    CHECK(std::count(hole.ruled_out.begin(), hole.ruled_out.end(), "lossy-path") == 0);
+    CHECK(lossy_hole({}).id == DiagnosisId::inconclusive);
+    CHECK(lossy_hole({gap(1401)}).id == DiagnosisId::inconclusive);
+    CHECK(lossy_hole({gap(1401), gap(1401), gap(1380)}).id == DiagnosisId::inconclusive);
+    CHECK(lossy_hole({gap(1401), gap(1401), pass(1500)}).id == DiagnosisId::lossy_path);
 }
 
 TEST_CASE("path MTU discovery that works is not a fault, whatever the other connections did") {

@@ -27,13 +27,15 @@ void check_conviction(const Evidence& evidence, const Diagnosis& hole) {
     std::size_t lost_above = 0;
     std::size_t arrived = 0;
     std::size_t arrived_at_size = 0;
-    bool lost_next = false;
+    std::size_t lost_next = 0;
+    std::size_t lost_below = 0;
     for (const auto& one : evidence.attempts) {
         const bool lost = one.stall == StallShape::gap || one.stall == StallShape::lost_reply;
         const bool stuck = one.reached == Phase::handshake && one.outcome != Outcome::ok;
         if (lost && stuck && one.allowed > size) ++lost_above;
-        if (lost && stuck && one.allowed.bytes == size.bytes + 1) lost_next = true;
-        if (std::min(one.largest_received, one.allowed) >= size) ++arrived;
+        if (lost && stuck && one.allowed.bytes == size.bytes + 1) ++lost_next;
+        if (lost && stuck && one.allowed <= size) ++lost_below;
+        if (std::min(one.largest_received, one.allowed).bytes > 0 && one.allowed <= size) ++arrived;
         if (one.allowed == size && one.largest_received >= size) ++arrived_at_size;
         if (one.outcome == Outcome::ok && one.reached >= Phase::handshake && hole.usable_mss)
             CHECK(one.allowed.bytes <= hole.usable_mss->bytes + 60);
@@ -41,7 +43,7 @@ void check_conviction(const Evidence& evidence, const Diagnosis& hole) {
     CHECK(lost_above >= 2);
     CHECK(arrived >= 1);
     if (hole.path_mtu_exact) {
-        CHECK(lost_next);
+        CHECK(lost_next >= 1);
         CHECK(arrived_at_size >= 1);
     }
     CHECK(
