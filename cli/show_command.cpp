@@ -105,6 +105,13 @@ void print_path_mtu(const json::value& endpoint) {
     }
 }
 
+void print_attempt(const json::value& attempt) {
+    const auto allowed = text(attempt, "allowed");
+    const auto seconds = text(attempt, "seconds");
+    fmt::print("    tried{}{}: {}{}\n", allowed.empty() ? "" : " with packets up to ", allowed,
+               text(attempt, "outcome"), seconds.empty() ? "" : " after " + seconds + " s");
+}
+
 void print_endpoint(const json::value& endpoint) {
     const auto name = text(endpoint, "name");
     fmt::print("\n  {}[{}]:{} ({})\n", name, text(endpoint, "address"), text(endpoint, "port"),
@@ -118,10 +125,7 @@ void print_endpoint(const json::value& endpoint) {
     if (const auto outcome = text(handshake, "outcome"); !outcome.empty())
         fmt::print("    handshake: {}, reached {}{}{}\n", outcome, text(handshake, "reached"),
                    text(handshake, "protocol").empty() ? "" : ", ", text(handshake, "protocol"));
-    for (const auto& attempt : list(endpoint, "attempts"))
-        fmt::print("    tried with packets up to {}: {}, {}{}\n", text(attempt, "allowed"),
-                   text(attempt, "outcome"), text(attempt, "seconds"),
-                   text(attempt, "seconds").empty() ? "" : " s");
+    for (const auto& attempt : list(endpoint, "attempts")) print_attempt(attempt);
     const auto& diagnosis = member(endpoint, "diagnosis");
     fmt::print("    {}: {}\n", text(diagnosis, "id"), text(diagnosis, "summary"));
     std::string ruled_out;

@@ -210,9 +210,11 @@ AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
     auto record = cache.next_hop(route ? route->next_hop : next_hop);
     if (!record && route) record = cache.next_hop(next_hop);
     if (!record)
-        return admin_error(404, "unknown-destination",
-                           fmt::format("nothing is known of {}; probe it with: postfathom probe {}",
-                                       next_hop, next_hop));
+        return admin_error(
+            404, "unknown-destination",
+            fmt::format("nothing is known of {}: Postfix was not seen to send there; "
+                        "look at it with: postfathom probe {}",
+                        next_hop, next_hop));
     AdminReply reply;
     reply.body = summary(daemon, *record);
     reply.body["route"] = route_json(route);

@@ -7,11 +7,21 @@ namespace postfathom {
 
 namespace {
 
+// Ready probes that start() passes over because their peer is being probed, in one call.
+constexpr std::size_t max_passed_over = 64;
+
 // Doubles `pause` `times` times, up to the longest one.
 Schedule::Duration doubled(Schedule::Duration pause, std::uint32_t times) {
     const auto longest = std::max(pause, Schedule::longest_pause);
     for (; times > 0 && pause < longest; --times) pause *= 2;
     return std::min(pause, longest);
+}
+
+bool lone(const ProbePlace& place) { return place.next_hop.empty() && place.peer; }
+
+void count_down(std::map<IpAddress, std::uint32_t>& counts, const IpAddress& address) {
+    const auto entry = counts.find(address);
+    if (entry != counts.end() && --entry->second == 0) counts.erase(entry);
 }
 
 }  // namespace
@@ -102,16 +112,21 @@ Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time 
     }
     if (const auto queued = pending_.find(key); queued != pending_.end()) {
         ++counters_.joined;
-        if (queued->second.job.place.assumed && !place.assumed)
-            queued->second.job.place = std::move(place);
-        if (reason >= queued->second.job.reason) return Accepted::joined;
+        const bool better = queued->second.job.place.assumed && !place.assumed;
+        if (reason >= queued->second.job.reason && !better) return Accepted::joined;
         auto pending = queued->second;
         erase(queued);
-        pending.job.reason = reason;
+        if (better) pending.job.place = std::move(place);
+        pending.job.reason = std::min(reason, pending.job.reason);
         pending.order = next_order_++;
         insert(key, std::move(pending), now);
         return Accepted::joined;
     }
+    if (covered(place)) {
+        ++counters_.joined;
+        return Accepted::joined;
+    }
+    supersede_lone(place);
     if (!make_room(reason)) return Accepted::no_room;
     Pending pending;
     pending.job = Job{std::move(place), reason};
@@ -120,9 +135,28 @@ Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time 
     return Accepted::queued;
 }
 
+// A lone peer whose next hop is about to be probed, or being probed, needs no probe of its own.
+bool Schedule::covered(const ProbePlace& place) const {
+    return lone(place) && expected_.contains(place.peer->address);
+}
+
+void Schedule::supersede_lone(const ProbePlace& place) {
+    if (lone(place) || !place.peer) return;
+    const auto known = lone_peers_.find(place.peer->address);
+    if (known != lone_peers_.end()) erase(pending_.find(known->second));
+}
+
 void Schedule::insert(const std::string& key, Pending pending, Time now) {
     pending.not_before = not_before(key, pending.job.reason);
+    const auto& place = pending.job.place;
+    if (lone(place)) {
+        pending.not_before = std::max(pending.not_before, now + grace);
+        lone_peers_.emplace(place.peer->address, key);
+    } else if (place.peer) {
+        ++expected_[place.peer->address];
+    }
     pending.ready = pending.not_before <= now;
+    ready_waits_ = ready_waits_ && !pending.ready;
     all_.emplace(rank(pending), key);
     if (pending.ready)
         ready_.emplace(rank(pending), key);
@@ -134,6 +168,11 @@ void Schedule::insert(const std::string& key, Pending pending, Time now) {
 void Schedule::erase(std::unordered_map<std::string, Pending>::iterator entry) {
     const auto& pending = entry->second;
     all_.erase(rank(pending));
+    const auto& place = pending.job.place;
+    if (lone(place))
+        lone_peers_.erase(place.peer->address);
+    else if (place.peer)
+        count_down(expected_, place.peer->address);
     if (pending.ready)
         ready_.erase(rank(pending));
     else
@@ -167,18 +206,37 @@ std::vector<Schedule::Job> Schedule::start(Time now) {
     wake_waiting(now);
     forget_old_history(now);
     std::vector<Job> jobs;
-    while (running_.size() < limits_.concurrent && !ready_.empty()) {
-        const auto entry = pending_.find(ready_.begin()->second);
-        if (!budget_left(entry->second.job.reason)) break;
-        tokens_ -= 1.0;
-        const auto key = entry->first;
+    bool budget = true;
+    std::size_t passed_over = 0;
+    for (auto at = ready_.begin(); at != ready_.end() && running_.size() < limits_.concurrent;) {
+        const auto entry = pending_.find(at->second);
+        const auto& place = entry->second.job.place;
+        budget = budget_left(entry->second.job.reason);
+        if (!budget) break;
+        ++at;
+        // One probe of an endpoint at a time, whatever next hops lead there.
+        if (place.peer && in_contact_.contains(place.peer->address)) {
+            if (++passed_over == max_passed_over) break;
+            continue;
+        }
         jobs.push_back(entry->second.job);
+        const auto key = entry->first;
         erase(entry);
-        history_[key].last_start = now;
-        running_.emplace(key, Running{jobs.back(), {}});
-        ++counters_.started;
+        started(key, jobs.back(), now);
     }
+    ready_waits_ = budget && !ready_.empty() && running_.size() < limits_.concurrent;
     return jobs;
+}
+
+void Schedule::started(const std::string& key, const Job& job, Time now) {
+    tokens_ -= 1.0;
+    history_[key].last_start = now;
+    running_.emplace(key, Running{job, {}});
+    if (job.place.peer) {
+        ++in_contact_[job.place.peer->address];
+        if (!lone(job.place)) ++expected_[job.place.peer->address];
+    }
+    ++counters_.started;
 }
 
 void Schedule::finished(const std::string& key, Ending ending, bool ill, Time now) {
@@ -187,6 +245,10 @@ void Schedule::finished(const std::string& key, Ending ending, bool ill, Time no
     const auto done = std::move(entry->second);
     running_.erase(entry);
     ++counters_.finished;
+    if (const auto& peer = done.job.place.peer) {
+        count_down(in_contact_, peer->address);
+        if (!lone(done.job.place)) count_down(expected_, peer->address);
+    }
     auto& history = history_[key];
     history.no_answer_run = ending == Ending::no_answer ? history.no_answer_run + 1 : 0;
     if (!ill)
@@ -216,7 +278,7 @@ std::optional<Schedule::Time> Schedule::wake() const {
     if (running_.size() >= limits_.concurrent) return std::nullopt;
     std::optional<Time> when;
     if (!waiting_.empty()) when = waiting_.begin()->first;
-    if (!ready_.empty() && limits_.per_hour > 0) {
+    if (!ready_.empty() && !ready_waits_ && limits_.per_hour > 0) {
         const bool asked =
             ready_.begin()->first.first == static_cast<int>(ProbeReason::operator_asked);
         const double missing = (asked ? 1.0 - bucket_size() : 1.0) - tokens_;

@@ -62,6 +62,8 @@ class Schedule {
     };
     // Longest pause between probes of a place that gives no answer.
     static constexpr Duration longest_pause = std::chrono::hours{1};
+    // A failure told without its next hop waits so long for the log line that names it.
+    static constexpr Duration grace = std::chrono::seconds{1};
 
     enum class Accepted {
         queued,   // will be started
@@ -134,6 +136,9 @@ class Schedule {
     }
     Time not_before(const std::string& key, ProbeReason reason) const;
     Duration pause_after(const History& history, ProbeReason reason) const;
+    bool covered(const ProbePlace& place) const;
+    void supersede_lone(const ProbePlace& place);
+    void started(const std::string& key, const Job& job, Time now);
     void insert(const std::string& key, Pending pending, Time now);
     void erase(std::unordered_map<std::string, Pending>::iterator entry);
     bool make_room(ProbeReason reason);
@@ -149,6 +154,11 @@ class Schedule {
     std::map<Rank, std::string> ready_;               // pending and due
     std::set<std::pair<Time, std::string>> waiting_;  // pending and not due
     std::unordered_map<std::string, Running> running_;
+    std::map<IpAddress, std::uint32_t> expected_;  // peers that a next hop's probe will come to
+    std::map<IpAddress, std::string>
+        lone_peers_;  // pending ones without a next hop, and their keys
+    std::map<IpAddress, std::uint32_t> in_contact_;  // peers of running probes
+    bool ready_waits_ = false;  // what is ready waits for the end of a probe of the same peer
     std::unordered_map<std::string, History> history_;
     std::uint64_t next_order_ = 0;
     double tokens_ = 0;

@@ -304,3 +304,65 @@ TEST_CASE("what is worth a probe depends on what is known") {
         CHECK(worth_probing(row.reason, row.known, now, limits) == row.worth);
     }
 }
+
+namespace {
+
+ProbePlace with_peer(const std::string& next_hop, const std::string& address = "192.0.2.1") {
+    auto result = place(next_hop);
+    result.peer = Endpoint{*IpAddress::parse(address), 25, Service::smtp, "mail.example.org"};
+    return result;
+}
+
+}  // namespace
+
+TEST_CASE("a failure told by its endpoint alone waits for the log to name the next hop") {
+    Clockwork clock;
+    clock.schedule.request(with_peer(""), ProbeReason::failure_seen, clock.now);
+    CHECK(clock.start().empty());
+    SUBCASE("it is named: one probe, of the next hop") {
+        clock.schedule.request(with_peer("example.org"), ProbeReason::failure_seen, clock.now);
+        CHECK(clock.start() == Names{"example.org"});
+        CHECK(clock.schedule.counters().queued == 0);
+        // And the same failure told again adds nothing.
+        CHECK(clock.schedule.request(with_peer(""), ProbeReason::failure_seen, clock.now) ==
+              Accepted::joined);
+        clock.finish("example.org");
+        CHECK(clock.schedule.request(with_peer(""), ProbeReason::failure_seen, clock.now) ==
+              Accepted::queued);
+    }
+    SUBCASE("it is not: the endpoint is probed") {
+        REQUIRE(clock.schedule.wake());
+        clock.now = *clock.schedule.wake();
+        CHECK(clock.now == start_of_time + Schedule::grace);
+        CHECK(clock.start() == Names{"mail.example.org[192.0.2.1]:25"});
+    }
+}
+
+TEST_CASE("one server is probed by one probe at a time, whatever next hops lead there") {
+    Clockwork clock;
+    for (const auto* name : {"a.example", "b.example", "c.example"})
+        clock.schedule.request(with_peer(name), ProbeReason::failure_seen, clock.now);
+    clock.schedule.request(with_peer("d.example", "192.0.2.2"), ProbeReason::failure_seen,
+                           clock.now);
+    CHECK(clock.start() == Names{"a.example", "d.example"});
+    // Nothing to do before a result: no wake-up, or the loop would spin.
+    CHECK_FALSE(clock.schedule.wake());
+    clock.finish("a.example");
+    CHECK(clock.start() == Names{"b.example"});
+    clock.finish("d.example");
+    CHECK(clock.start().empty());
+    clock.finish("b.example");
+    CHECK(clock.start() == Names{"c.example"});
+    clock.finish("c.example");
+    CHECK(clock.schedule.counters().finished == 4);
+    CHECK(clock.schedule.counters().running == 0);
+}
+
+TEST_CASE("many next hops behind a busy server do not keep others from starting") {
+    Clockwork clock;
+    for (int i = 0; i < 60; ++i)
+        clock.schedule.request(with_peer("d" + std::to_string(i) + ".example"),
+                               ProbeReason::failure_seen, clock.now);
+    clock.ask("other.example");
+    CHECK(clock.start() == Names{"d0.example", "other.example"});
+}
