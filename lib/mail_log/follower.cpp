@@ -2,6 +2,7 @@
 #include "lib/mail_log/follower.hpp"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -130,7 +131,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
           }),
           notifications(executor),
           timer(executor) {
-        if (directory.empty()) directory = ".";
+        if (directory.empty()) directory.assign(1, '.');  // = "." warns: GCC bug 105329
     }
 
     std::string path;
@@ -253,7 +254,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         if (!from_the_start) current->seek_to_last_line();
         from_the_start = true;
         // By descriptor: the path may name another file by now.
-        watch("/proc/self/fd/" + std::to_string(current->number()), IN_MODIFY);
+        watch(fmt::format("/proc/self/fd/{}", current->number()), IN_MODIFY);
         watch(directory, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR);
         if (complained) log::info("{}: can be read again and is followed", path);
         complained = false;

@@ -49,11 +49,11 @@ struct Trouble {
 
 // QID: to=<...>, relay=..., dsn=..., status=... (...)
 struct DeliveryStatus {
-    std::string recipient_domain;      // lower case; empty when there is none
-    std::optional<LoggedPeer> relay;   // none: relay=none, local, virtual, a path
-    std::string status;                // "sent", "deferred", "bounced", ...
-    std::string dsn;                   // "4.7.5"
-    std::string reason;                // between the outer parentheses
+    std::string recipient_domain;        // lower case; empty when there is none
+    std::optional<LoggedPeer> relay;     // none: relay=none, local, virtual, a path
+    std::string status;                  // "sent", "deferred", "bounced", ...
+    std::string dsn;                     // "4.7.5"
+    std::string reason;                  // between the outer parentheses
     std::optional<TroubleKind> trouble;  // what the reason tells of
     std::optional<LoggedPeer> reason_peer;
     bool operator==(const DeliveryStatus&) const = default;
