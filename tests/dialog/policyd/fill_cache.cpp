@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stores verdicts as the prober would, for tests of its readers:
+//   fill-cache DIRECTORY NAME[ADDRESS]:PORT=DIAGNOSIS ... NEXTHOP=DIAGNOSIS ...
+#include <cstdio>
+
+#include "lib/cache/lmdb_cache.hpp"
+#include "lib/mail_log/lines.hpp"
+
+using namespace postfathom;
+
+namespace {
+
+KnownVerdict verdict_of(const std::string& name) {
+    KnownVerdict verdict;
+    verdict.since = verdict.measured_at = wall_now();
+    const auto id = parse_diagnosis_id(name);
+    if (!id) {
+        std::fprintf(stderr, "%s: no such diagnosis\n", name.c_str());
+        std::exit(2);
+    }
+    verdict.id = *id;
+    verdict.severity = *id == DiagnosisId::healthy ? Severity::ok : Severity::critical;
+    if (*id == DiagnosisId::pmtu_black_hole) {
+        verdict.direction = Direction::inbound;
+        verdict.path_mtu = PathMtu{1400};
+        verdict.path_mtu_exact = true;
+        verdict.usable_mss = Mss{1360};
+    }
+    return verdict;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 2) return 2;
+    auto cache = open_cache_for_writing(argv[1], {});
+    if (!cache) {
+        std::fprintf(stderr, "%s\n", cache.error().message.c_str());
+        return 1;
+    }
+    CacheChange change;
+    for (int i = 2; i < argc; ++i) {
+        const std::string argument = argv[i];
+        const auto equals = argument.find('=');
+        const auto key = argument.substr(0, equals);
+        const auto verdict = verdict_of(argument.substr(equals + 1));
+        if (const auto peer = find_peer(key)) {
+            change.endpoints.push_back(
+                {{peer->address, peer->port.value_or(25), Service::smtp, peer->host}, verdict, {}});
+        } else {
+            change.next_hops.push_back({key, verdict, {}, {}});
+        }
+    }
+    if (const auto stored = (*cache)->store(change); !stored) {
+        std::fprintf(stderr, "%s\n", stored.error().message.c_str());
+        return 1;
+    }
+}
