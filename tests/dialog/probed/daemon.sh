@@ -2,6 +2,7 @@
 # Drives postfathom-probed as an operator does: start, ask, kill -9, start again, reload, end.
 set -euo pipefail
 program=$1
+cli=$2
 
 for tool in curl jq; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
@@ -72,6 +73,28 @@ answer=$(ask -d '{"destination": "[127.0.0.1]:9", "wait": true}' http://localhos
 [ "$(jq -r .freshness <<<"$answer")" = fresh ] || fail "freshness in: $answer"
 [ "$(jq -r .report.destination <<<"$answer")" = "[127.0.0.1]:9" ] || fail "report in: $answer"
 
+# The command line tells the same.
+postfathom() { "$cli" -c "$work/postfathom.toml" "$@"; }
+postfathom show "[127.0.0.1]:9" | grep -q "^\[127.0.0.1\]:9: refused" || fail "show"
+[ "$(postfathom show --json "[127.0.0.1]:9" | jq -r .verdict.id)" = refused ] || fail "show --json"
+postfathom list | grep -q "^\[127.0.0.1\]:9 .*critical" || fail "list"
+status=0
+postfathom show example.org 2>"$work/unknown" || status=$?
+[ "$status" = 1 ] || fail "show of an unknown place ended with $status"
+status=0
+timeout 10 "$cli" -c "$work/postfathom.toml" watch >"$work/watched" 2>&1 &
+watcher=$!
+for _ in $(seq 200); do
+  if [ "$(ask http://localhost/v1/status | jq .event_readers)" = 1 ]; then break; fi
+  sleep 0.05
+done
+ask -d '{"destination": "[127.0.0.3]:9", "wait": true}' http://localhost/v1/probe >/dev/null
+for _ in $(seq 200); do
+  if grep -q "\[127.0.0.3\]:9: probe finished .*refused" "$work/watched"; then break; fi
+  sleep 0.05
+done
+grep -q "\[127.0.0.3\]:9: now refused" "$work/watched" || fail "watch: $(cat "$work/watched")"
+
 # A second one on the same cache is refused and does no harm.
 status=0
 "$program" -c "$work/postfathom.toml" >"$work/second.log" 2>&1 || status=$?
@@ -80,6 +103,7 @@ ask http://localhost/healthz >/dev/null || fail "the first one suffered"
 
 # What was found outlives the process.
 kill -9 "$pid"; wait "$pid" 2>/dev/null || true
+wait "$watcher" || true  # its stream ended with the daemon
 start
 answer=$(ask "http://localhost/v1/destinations/%5B127.0.0.1%5D%3A9")
 [ "$(jq -r .verdict.id <<<"$answer")" = refused ] || fail "after kill -9: $answer"
@@ -109,6 +133,10 @@ status=0
 wait "$pid" || status=$?
 pid=
 [ "$status" = 0 ] || fail "SIGTERM ended it with $status"
+status=0
+postfathom list 2>"$work/down" || status=$?
+[ "$status" = 69 ] || fail "list without a daemon ended with $status"
+grep -q "postfathom-probed is not running" "$work/down" || fail "no word of the daemon being down"
 
 # Without a place for the cache there is nothing to do.
 sed -i "s|^directory = .*|directory = \"/dev/null/cache\"|" "$work/postfathom.toml"
