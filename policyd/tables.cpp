@@ -83,18 +83,19 @@ PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader
     if (!is_about_recipient(request)) return finding;
     const auto domain = domain_of_recipient(request.recipient);
     if (domain.empty()) return finding;
-    if (auto route = cache.route(domain)) {
-        finding.next_hop = std::move(route->next_hop);
+    std::optional<KnownVerdict> known;
+    if (auto way = cache.way(domain)) {
+        finding.next_hop = std::move(way->next_hop);
+        known = way->verdict;
     } else if (const auto parsed = parse_next_hop(domain)) {
         finding.next_hop = to_string(*parsed);
+        if (const auto record = cache.next_hop(finding.next_hop)) known = record->verdict;
     } else {
         return finding;
     }
-    const auto record = cache.next_hop(finding.next_hop);
-    const auto age = record ? freshness(record->verdict, now, limits) : Freshness::expired;
+    const auto age = known ? freshness(*known, now, limits) : Freshness::expired;
     finding.wanted = age != Freshness::fresh;
-    if (record && age != Freshness::expired && ill(record->verdict))
-        finding.verdict = record->verdict;
+    if (known && age != Freshness::expired && ill(*known)) finding.verdict = known;
     return finding;
 }
 

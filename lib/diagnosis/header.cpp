@@ -48,14 +48,10 @@ std::string fold_diagnosis_header(std::string_view value) {
     while (!value.empty()) {
         const auto end = value.find("; ");
         const auto part = value.substr(0, end == value.npos ? end : end + 1);
-        // The blank that comes before every part but the first, or the tab of a new line.
-        if (folded.empty()) {
-        } else if (column + 1 + part.size() > max_columns) {
-            folded += "\n\t";
-            column = 8;  // where the tab ends
-        } else {
-            folded += ' ';
-            ++column;
+        const bool fits = column + 1 + part.size() <= max_columns;
+        if (!folded.empty()) {
+            folded += fits ? " " : "\n\t";
+            column = fits ? column + 1 : 8;  // a tab ends at column 8
         }
         folded += part;
         column += part.size();
