@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -30,7 +32,6 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr int exit_could_not_tell = 3;
-constexpr int exit_interrupted = 128 + SIGINT;  // as a shell reports it
 
 // One line on the terminal that is written again and again.
 class ProgressLine {
@@ -147,6 +148,7 @@ Result<Settings::Probe> settings_of(const ProbeOptions& options, const Settings&
 struct Session {
     asio::io_context io;
     asio::signal_set signals{io, SIGINT, SIGTERM};
+    asio::cancellation_signal stop;
     ProgressLine line;
     std::optional<Report> report;
     int signal = 0;
@@ -156,7 +158,6 @@ struct Session {
 asio::awaitable<void> run(ProbeEngine& engine, ProbeRequest request, Session& session) {
     ProgressSink sink = [&session](const ProbeProgress& progress) { session.line.show(progress); };
     session.report = co_await engine.probe(std::move(request), std::move(sink));
-    session.signals.cancel();
 }
 
 void print(const Report& report, bool as_json) {
@@ -183,20 +184,23 @@ int run_probe(const ProbeOptions& options, const Settings& settings) {
     session.signals.async_wait([&session](const boost::system::error_code& error, int signal) {
         if (error) return;
         session.signal = signal;
-        session.io.stop();
+        // The probe unwinds and its connections are closed.
+        session.stop.emit(asio::cancellation_type::terminal);
     });
-    asio::co_spawn(session.io, run(engine, std::move(*request), session),
-                   [&session](std::exception_ptr thrown) {
-                       session.thrown = thrown;
-                       if (thrown) session.io.stop();
-                   });
+    asio::co_spawn(
+        session.io, run(engine, std::move(*request), session),
+        asio::bind_cancellation_slot(session.stop.slot(), [&session](std::exception_ptr thrown) {
+            session.thrown = thrown;
+            session.signals.cancel();
+        }));
     session.io.run();
     session.line.clear();
-    if (session.thrown) std::rethrow_exception(session.thrown);
-    if (!session.report) {
+    if (session.signal != 0) {
         fmt::print(stderr, "postfathom probe: interrupted\n");
-        return session.signal == SIGINT ? exit_interrupted : 128 + session.signal;
+        return 128 + session.signal;  // as a shell reports it
     }
+    if (session.thrown) std::rethrow_exception(session.thrown);
+    if (!session.report) return exit_could_not_tell;
     print(*session.report, options.json);
     return exit_status(session.report->diagnosis);
 }

@@ -23,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 using Descriptor_ = asio::posix::stream_descriptor;
 
+// Nothing depends on the answer to QUIT.
+constexpr Millis quit_patience{2000};
+
 struct SocketAddress {
     sockaddr_storage storage{};
     socklen_t length = 0;
@@ -186,8 +189,8 @@ asio::awaitable<std::optional<Outcome>> HandshakeProbe::connect() {
         co_return trouble;
     }
     const auto limit = std::min(started_ + plan_.connect_timeout, plan_.deadline);
-    if (!co_await ready(Descriptor_::wait_write, limit))
-        co_return Clock::now() >= plan_.deadline ? Outcome::cancelled : Outcome::timed_out;
+    const bool done = co_await ready(Descriptor_::wait_write, limit);
+    if (!done) co_return Clock::now() >= plan_.deadline ? Outcome::cancelled : Outcome::timed_out;
     int error = 0;
     socklen_t length = sizeof error;
     ::getsockopt(socket_->native_handle(), SOL_SOCKET, SO_ERROR, &error, &length);
@@ -225,19 +228,30 @@ asio::awaitable<bool> HandshakeProbe::send(std::string bytes) {
         }
         if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) co_return false;
         const auto limit = std::min(Clock::now() + plan_.reply_timeout, plan_.deadline);
-        if (!co_await ready(Descriptor_::wait_write, limit)) co_return false;
+        const bool writable = co_await ready(Descriptor_::wait_write, limit);
+        if (!writable) co_return false;
     }
     co_return true;
 }
 
 HandshakeProbe::Time HandshakeProbe::phase_deadline() const {
-    const auto patience = attempt_.reached == Phase::greeting ? plan_.greeting_timeout
-                          : attempt_.reached == Phase::quit   ? Millis{2000}
-                                                              : plan_.reply_timeout;
+    const bool only_quit = attempt_.reached == Phase::quit || dialog_.outcome() != Outcome::ok;
+    const auto patience = only_quit                             ? quit_patience
+                          : attempt_.reached == Phase::greeting ? plan_.greeting_timeout
+                                                                : plan_.reply_timeout;
     return std::min(phase_started_ + patience, plan_.deadline);
 }
 
+void HandshakeProbe::give_up_when_late() {
+    const auto now = Clock::now();
+    if (now >= phase_deadline())
+        dialog_.interrupted(now >= plan_.deadline ? Outcome::cancelled : Outcome::timed_out);
+}
+
 // The dialog in clear text before the handshake, inside TLS after it.
+//
+// Throughout, a co_await stands in a statement of its own: g++ 12 breaks a coroutine that returns
+// early from an `if` whose condition waits.
 asio::awaitable<void> HandshakeProbe::converse() {
     while (dialog_.step() == SmtpDialog::Step::wait) {
         auto output = dialog_.take_output();
@@ -259,10 +273,9 @@ asio::awaitable<void> HandshakeProbe::converse() {
             } else {
                 dialog_.receive(received.bytes);
             }
-        } else if (!co_await ready(Descriptor_::wait_read, phase_deadline()) &&
-                   Clock::now() >= phase_deadline()) {
-            dialog_.interrupted(Clock::now() >= plan_.deadline ? Outcome::cancelled
-                                                               : Outcome::timed_out);
+        } else {
+            co_await ready(Descriptor_::wait_read, phase_deadline());
+            give_up_when_late();
         }
     }
 }
@@ -304,12 +317,16 @@ asio::awaitable<void> HandshakeProbe::shake(Time deadline, bool judge) {
         if (!output.empty()) co_await send(std::move(output));
         if (session_->failed()) {
             handshake_ = session_->facts();
-            co_return end(session_->outcome());
+            end(session_->outcome());
+            co_return;
         }
         const auto received = receive();
         // Before the trouble is looked at: what came with it counts.
         if (observe(judge && received.bytes.empty() && !received.trouble)) co_return;
-        if (received.trouble) co_return end(*received.trouble);
+        if (received.trouble) {
+            end(*received.trouble);
+            co_return;
+        }
         if (!received.bytes.empty()) {
             on_tls_bytes(received.bytes);
             continue;
@@ -320,7 +337,8 @@ asio::awaitable<void> HandshakeProbe::shake(Time deadline, bool judge) {
         const auto tick = std::clamp<Clock::duration>(rtt / 4, 3ms, 100ms);
         co_await ready(Descriptor_::wait_read, std::min(now + tick, deadline));
     }
-    if (auto output = session_->take_output(); !output.empty()) co_await send(std::move(output));
+    auto finished = session_->take_output();
+    if (!finished.empty()) co_await send(std::move(finished));
     established();
 }
 
@@ -339,13 +357,19 @@ asio::awaitable<void> HandshakeProbe::start_handshake() {
     co_await shake(limit, true);
     if (session_->established() || attempt_.outcome != Outcome::ok) co_return;
     // Time is up although packets of full size arrive.
-    if (Clock::now() >= plan_.deadline) co_return end(Outcome::cancelled);
-    stalled_as(StallShape::silent_acked);
+    if (Clock::now() >= plan_.deadline)
+        end(Outcome::cancelled);
+    else
+        stalled_as(StallShape::silent_acked);
 }
 
 asio::awaitable<void> HandshakeProbe::run() {
     enter(Phase::connect);
-    if (const auto trouble = co_await connect()) co_return end(*trouble);
+    const auto trouble = co_await connect();
+    if (trouble) {
+        end(*trouble);
+        co_return;
+    }
     if (dialog_.step() == SmtpDialog::Step::wait) {
         enter(Phase::greeting);
         co_await converse();

@@ -96,6 +96,7 @@ class HandshakeProbe {
     void stalled_as(StallShape shape);
     void enter(Phase phase);
     void end(Outcome outcome);
+    void give_up_when_late();
     void take_counters();
     void learn_size();
     Time phase_deadline() const;

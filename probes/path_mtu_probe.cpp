@@ -144,7 +144,8 @@ asio::awaitable<void> EndpointProbe::try_size(PathMtu size) {
 // The first attempt completes late when path MTU discovery works, when the loss was chance, when
 // the server is slow, or when its kernel gives up large packets by itself.
 asio::awaitable<void> EndpointProbe::wait_for_first(Clock::time_point until) {
-    if (!co_await first_->go_on(until)) co_return;
+    const bool completed = co_await first_->go_on(until);
+    if (!completed) co_return;
     evidence_.first_attempt_recovered = true;
     evidence_.handshake = first_->handshake();
     evidence_.attempts.front().largest_received = first_->attempt().largest_received;
