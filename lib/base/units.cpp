@@ -11,8 +11,9 @@ WallTime wall_now() {
 }
 
 std::string to_rfc3339(WallTime time) {
+    // Not system_clock::to_time_t, whose nanoseconds end in the year 2262.
     const std::time_t seconds =
-        std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
+        std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
     std::tm utc{};
     gmtime_r(&seconds, &utc);
     std::array<char, 32> text{};

@@ -388,7 +388,7 @@ verdict_is() { [ "$(admin_get "/v1/destinations/$1" | jq -r '.verdict.id // empt
 hook_postfix() {
   postconf -c "$LAB_DIR/sender/config" -e \
     'smtpd_recipient_restrictions = check_policy_service { unix:run/postfathom/policy.sock, timeout=3s, try_limit=1, default_action=DUNNO }, permit_mynetworks, reject_unauth_destination' \
-    'smtpd_milters = { unix:run/postfathom/milter.sock, connect_timeout=3s, command_timeout=5s, default_action=accept }' \
+    'smtpd_milters = { unix:run/postfathom/milter.sock, connect_timeout=3s, command_timeout=5s, content_timeout=5s, default_action=accept }' \
     'smtp_delivery_status_filter = socketmap:unix:run/postfathom/dsn.sock:dsn'
   lab_exec sender postfix -c "$LAB_DIR/sender/config" reload >/dev/null 2>&1
 }

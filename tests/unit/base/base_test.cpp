@@ -26,6 +26,7 @@ TEST_CASE("MSS and packet size differ by the headers of the family") {
 TEST_CASE("times are written in UTC") {
     CHECK(to_rfc3339(WallTime{std::chrono::seconds{1'795'407'371}}) == "2026-11-23T04:16:11Z");
     CHECK(to_rfc3339(WallTime{}) == "1970-01-01T00:00:00Z");
+    CHECK(to_rfc3339(WallTime{std::chrono::hours{24 * 366 * 1000}}) == "2972-01-28T00:00:00Z");
 }
 
 TEST_CASE("foreign text is made safe and short") {
