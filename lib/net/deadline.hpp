@@ -16,8 +16,8 @@ namespace postfathom {
 
 namespace asio = boost::asio;
 
-// Results as values: co_await op(..., use_result) gives a tuple that starts with an error_code. Take the
-// tuple, then look at its parts by reference.
+// Results as values: co_await op(..., use_result) gives a tuple that starts with an error_code.
+// Take the tuple, then look at its parts by reference.
 inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 
 inline asio::awaitable<void> pause(std::chrono::steady_clock::duration duration) {

@@ -11,10 +11,10 @@
 namespace postfathom {
 
 struct SocketPlace {
-    std::string path;      // of the UNIX socket
+    std::string path;  // of the UNIX socket
     mode_t mode = 0660;
-    std::string owner;     // user name; empty: as we are
-    std::string group;     // group name; empty: as we are
+    std::string owner;  // user name; empty: as we are
+    std::string group;  // group name; empty: as we are
 };
 
 // "0660" -> 0660; octal digits only, at most 0777.

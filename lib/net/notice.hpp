@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Notices: datagrams from policyd and milter to probed, fire and forget. A lost notice costs freshness,
-// never mail. One JSON object of at most 4 KiB each.
+// Notices: datagrams from policyd and milter to probed, fire and forget. A lost notice costs
+// freshness, never mail. One JSON object of at most 4 KiB each.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct RouteLearned {
     bool operator==(const RouteLearned&) const = default;
 };
 
-// "Somebody asked about this next hop and we knew nothing, or too old." Not by itself a reason to probe
-// a place that Postfix was never seen to use.
+// "Somebody asked about this next hop and we knew nothing, or too old." Not by itself a reason to
+// probe a place that Postfix was never seen to use.
 struct VerdictWanted {
     std::string next_hop;  // canonical
     bool operator==(const VerdictWanted&) const = default;
@@ -32,9 +32,9 @@ struct VerdictWanted {
 
 // "Postfix asked for the tag of a failure at this endpoint, and there was no verdict."
 struct FailureSeen {
-    Endpoint endpoint;      // name may be empty
-    std::string next_hop;   // canonical; empty when unknown
-    std::string reason;     // Postfix's text, printable()
+    Endpoint endpoint;     // name may be empty
+    std::string next_hop;  // canonical; empty when unknown
+    std::string reason;    // Postfix's text, printable()
     bool operator==(const FailureSeen&) const = default;
 };
 
