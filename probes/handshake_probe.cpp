@@ -178,6 +178,7 @@ std::optional<Outcome> HandshakeProbe::open_socket() {
     const auto to = socket_address(address, plan_.endpoint.port);
     const int result = ::connect(raw.get(), to.get(), to.length);
     if (result != 0 && errno != EINPROGRESS) return outcome_of(errno, true);
+    local_ = local_address_of(raw.get());
     socket_->assign(raw.release());
     return std::nullopt;
 }
@@ -195,7 +196,6 @@ asio::awaitable<std::optional<Outcome>> HandshakeProbe::connect() {
     socklen_t length = sizeof error;
     ::getsockopt(socket_->native_handle(), SOL_SOCKET, SO_ERROR, &error, &length);
     if (error != 0) co_return outcome_of(error, false);
-    local_ = local_address_of(socket_->native_handle());
     learn_size();
     co_return std::nullopt;
 }

@@ -25,14 +25,14 @@ struct Plateau {
 constexpr std::array<Plateau, 31> plateaus{{
     {576, .003},  {1006, .002}, {1280, .05}, {1300, .005}, {1350, .005}, {1358, .005},
     {1360, .005}, {1372, .03},  {1380, .04}, {1390, .005}, {1400, .10},  {1412, .03},
-    {1420, .14},  {1432, .005}, {1440, .05}, {1448, .005}, {1450, .005}, {1454, .05},
-    {1460, .04},  {1464, .005}, {1472, .03}, {1476, .005}, {1480, .06},  {1488, .005},
+    {1420, .14},  {1432, .005}, {1440, .05}, {1448, .005}, {1450, .01},  {1454, .05},
+    {1460, .04},  {1464, .005}, {1472, .03}, {1476, .02},  {1480, .06},  {1488, .005},
     {1492, .35},  {1496, .005}, {1500, .30}, {2002, .005}, {4352, .005}, {8921, .05},
     {9000, .05},
 }};
 
 double background(std::uint32_t size) {
-    if (size <= 1280) return .01 / 704;
+    if (size <= 1280) return .03 / 704;
     return size < 1500 ? .05 / 219 : .02 / 7500;
 }
 
@@ -127,19 +127,23 @@ std::uint32_t PathMtuSearch::large_lost(PathMtu allowed, SizeOutcome outcome) co
     return std::max(flight / payload, 1U) * copies_sent(outcome);
 }
 
-// Whether loss that ignores size is out as the reason why the bound failed. Only failures at the
-// bound itself count: those above it may have met the true limit.
+// Whether loss that ignores size is out as the reason why the bound failed. Only packets lost at
+// the bound itself count: those above it may have met the true limit. And one connection is never
+// enough: the first one stalled, or there would be no search, so it cannot be its own witness.
 bool PathMtuSearch::bound_certain() const {
     const auto bound = fails();
     if (!bound) return false;
     std::uint32_t small = 0;
     std::uint32_t large = 0;
+    std::uint32_t failed_connections = 0;
     for (const auto& result : results_) {
         small += result.small_received;
-        if (result.allowed == *bound && copies_sent(result.outcome) > 0)
-            large += large_lost(result.allowed, result.outcome);
+        if (copies_sent(result.outcome) == 0 || result.allowed < *bound) continue;
+        ++failed_connections;
+        if (result.allowed == *bound) large += large_lost(result.allowed, result.outcome);
     }
-    return size_split_probability(small, large) <= max_false_claim_probability;
+    return failed_connections >= 2 &&
+           size_split_probability(small, large) <= max_false_claim_probability;
 }
 
 bool PathMtuSearch::bound_tested_enough() const {

@@ -65,18 +65,22 @@ SmtpDialog::SmtpDialog(Service service, std::string ehlo_name)
 }
 
 void SmtpDialog::receive(std::string_view bytes) {
-    for (const char byte : bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
         // Nothing in clear text may be carried over into TLS (RFC 3207 section 4.2).
         if (step_ != Step::wait) return;
         if (++received_ > max_bytes) return finish(Outcome::garbled);
-        switch (parser_.feed(byte)) {
+        switch (parser_.feed(bytes[i])) {
             case SmtpReplyParser::State::incomplete:
                 break;
             case SmtpReplyParser::State::reply:
                 on_reply(parser_.take());
                 break;
             case SmtpReplyParser::State::garbled:
-                reply_ = printable(parser_.line());
+                // As much of the line as is there, for a person to recognise.
+                reply_ = parser_.line();
+                for (++i; i < bytes.size() && bytes[i] != '\n' && bytes[i] != '\r'; ++i)
+                    reply_ += bytes[i];
+                reply_ = printable(reply_);
                 return finish(Outcome::garbled);
         }
     }
