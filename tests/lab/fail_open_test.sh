@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Mail flows as if Postfathom were not there when it is down, killed or stopped.
 set -euo pipefail
+# shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 lab_test healthy "$1"
 
@@ -14,6 +16,7 @@ mail_flows() {
   wait_for "$2" "the message while $1" mail_has_arrived "$arrived"
   echo "  delivered after $((SECONDS - started)) s"
 }
+signal() { kill "-$1" "$(cat "$LAB_DIR/postfathom/$2.pid")"; }
 
 postfathom_files
 hook_postfix
@@ -22,25 +25,35 @@ mail_flows "the daemons were never started" 10
 postfathom_start
 mail_flows "the daemons run" 10
 
-for name in probed policyd milter; do
-  kill -9 "$(cat "$LAB_DIR/postfathom/$name.pid")"
+step "thirty messages pass while the daemons are killed one after the other"
+lab_exec sender smtp-source -c -f someone@example.com -t user@example.net -m 30 -s 3 -l 300 -w 0 127.0.0.1:25 \
+  >/dev/null &
+source=$!
+for name in policyd milter probed; do
+  sleep 0.1
+  signal KILL "$name"
 done
-mail_flows "all three were killed" 10
+wait "$source"
+arrived=$((arrived + 30))
+wait_for 30 "all of them" mail_has_arrived "$arrived"
+mail_flows "all three are dead" 10
 
 postfathom_start
 mail_flows "they run again" 10
 
+# The hooks' own limits bound the harm to a message: 3 s for the policy request, 3 s and 5 s for the milter.
 for name in probed policyd milter; do
-  kill -STOP "$(cat "$LAB_DIR/postfathom/$name.pid")"
+  signal STOP "$name"
+  mail_flows "$name hangs" 20
+  signal CONT "$name"
 done
-# The hooks' own limits bound the harm: 3 s for policy, 3 s and 5 s for the milter.
-mail_flows "all three hang" 40
-for name in probed policyd milter; do
-  kill -CONT "$(cat "$LAB_DIR/postfathom/$name.pid")"
-done
+for name in probed policyd milter; do signal STOP "$name"; done
+mail_flows "all three hang" 30
+for name in probed policyd milter; do signal CONT "$name"; done
 mail_flows "they go on" 10
 expect "clear-text deliveries" "$(clear_text_deliveries)" ""
 expect "messages" "$(mailbox | grep -c '^From ')" "$arrived"
+expect "headers" "$(mailbox | grep -ci '^X-Postfathom' || true)" 0
 postfathom_stop
 
 step "a deferral keeps Postfix's own text when nobody answers for it"

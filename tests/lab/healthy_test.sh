@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Where nothing is wrong, nothing is said.
 #   healthy_test.sh BIN_DIR SCENARIO INBOUND
 set -euo pipefail
+# shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 lab_test "$2" "$1"
 inbound=$3

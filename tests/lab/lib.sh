@@ -1,3 +1,5 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 # Functions of the lab: network namespaces with a real Postfix at each end. Sourced by `lab`, by the tests
 # here and by contrib/demo; never run by itself.
 #
@@ -7,7 +9,6 @@
 
 LAB_DIR=${LAB_DIR:-/tmp/postfathom-lab}
 LAB_ID=${LAB_ID:-$(cat "$LAB_DIR/id" 2>/dev/null || echo "$$")}
-lab_source=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 lab_scenarios='black-hole        the incident: a middle link of 1400 bytes, "too big" messages filtered, mail over IPv4
 black-hole-ipv6   the same over IPv6
@@ -39,6 +40,8 @@ lab_require() {
   for tool in ip nft dnsmasq postfix openssl socat jq curl; do
     PATH=$PATH:/usr/sbin:/sbin command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; return 77; }
   done
+  ip netns add "pf$$-check" 2>/dev/null || { echo "skipped: network namespaces cannot be made here"; return 77; }
+  ip netns del "pf$$-check"
 }
 
 # --- network ------------------------------------------------------------------------------------------
@@ -71,13 +74,21 @@ lab_network_up() {
 
   case $scenario in
     black-hole|black-hole-ipv6|jumbo)
+      # A router's own messages pass the output hook, those of others the forward hook.
       for host in router1 router2; do
         lab_exec "$host" nft -f - <<'RULES'
 table inet filtered_icmp {
-  chain output {
-    type filter hook output priority 0;
+  chain too_big {
     icmp type destination-unreachable icmp code frag-needed counter drop
     icmpv6 type packet-too-big counter drop
+  }
+  chain output {
+    type filter hook output priority 0;
+    jump too_big
+  }
+  chain forward {
+    type filter hook forward priority 0;
+    jump too_big
   }
 }
 RULES
@@ -261,11 +272,17 @@ SERVER
 
 # --- the whole ----------------------------------------------------------------------------------------
 
+# Says why a lab cannot be brought up here, before anything is touched.
+lab_check() {
+  grep -q "^$1 " <<<"$lab_scenarios" || { echo "no scenario '$1'; see 'lab list'" >&2; return 64; }
+  [ ! -e "$LAB_DIR/id" ] || { echo "a lab is up in $LAB_DIR; take it down first" >&2; return 1; }
+  [ -z "$(ls -A "$LAB_DIR" 2>/dev/null)" ] || { echo "$LAB_DIR is not empty; choose another with LAB_DIR" >&2; return 1; }
+}
+
 lab_up() {
   local scenario=$1
-  grep -q "^$scenario " <<<"$lab_scenarios" || { echo "no scenario '$scenario'; see 'lab list'" >&2; return 64; }
-  [ ! -e "$LAB_DIR/id" ] || { echo "a lab is up in $LAB_DIR; take it down first" >&2; return 1; }
   mkdir -p "$LAB_DIR"
+  [ -O "$LAB_DIR" ] || { echo "$LAB_DIR belongs to another user; choose another with LAB_DIR" >&2; return 1; }
   chmod 755 "$LAB_DIR"
   echo "$LAB_ID" >"$LAB_DIR/id"
   echo "$scenario" >"$LAB_DIR/scenario"
@@ -409,6 +426,13 @@ queue_reason_has() { queue_reasons | grep -qF -- "$1"; }
 # Postfix ran a delivery of each message in the queue that ended in a deferral.
 all_deferred() { [ -n "$(queue_json)" ] && ! queue_json | jq -e 'select(.queue_name != "deferred")' >/dev/null; }
 flush_queue() { lab_exec sender postqueue -c "$LAB_DIR/sender/config" -f; }
+
+# How many "too big" messages the routers swallowed.
+dropped_too_big() {
+  local host
+  for host in router1 router2; do lab_exec "$host" nft -j list table inet filtered_icmp; done |
+    jq -s '[.. | .counter? | objects | .packets] | add'
+}
 
 sender_log() { cat "$LAB_DIR/sender/log/mail.log"; }
 receiver_log() { cat "$LAB_DIR/receiver/log/mail.log"; }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # A server that stalls is told from a black hole, always.
 set -euo pipefail
+# shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 lab_test silent-peer "$1"
 postfathom_start

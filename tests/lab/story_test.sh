@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The incident end to end: stuck mail is diagnosed, tagged, and freed by a proven fix.
 #   story_test.sh BIN_DIR ipv4|ipv6
 set -euo pipefail
+# shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 case $2 in
   ipv4) scenario=black-hole mss=1360 host_route=203.0.113.25/32 ip=(ip -4) ;;
@@ -51,7 +53,7 @@ id=$(queue_json | jq -r 'select(.recipients[].address == "second@example.net") |
 [ -n "$id" ] || fail "the second message is not in the queue"
 headers=$(postcat -c "$LAB_DIR/sender/config" -q -h "$id")
 expect "number of headers" "$(grep -ci '^X-Postfathom-Diagnosis:' <<<"$headers")" 1
-unfolded=$(tr '\n\t' '  ' <<<"$headers")
+unfolded=$(unfold <<<"$headers")
 expect_in "header" "$unfolded" "X-Postfathom-Diagnosis: relay.example.com; next-hop=example.net; diagnosis=pmtu-black-hole; direction=inbound;"
 expect_in "header" "$unfolded" "path-mtu=1400; mss=$mss; since="
 expect_not_in "header" "$headers" forged
@@ -82,7 +84,7 @@ wait_for 10 "both messages" mail_has_arrived 2
 expect_in "receiver's log" "$(receiver_log)" "TLS connection established from"
 expect "messages with a TLS line in Received" "$(mailbox | grep -c 'using TLSv1.3 with cipher')" 2
 expect "clear-text deliveries" "$(clear_text_deliveries)" ""
-expect_in "delivered header" "$(mailbox | tr '\n\t' '  ')" "diagnosis=pmtu-black-hole"
+expect_in "delivered header" "$(mailbox | unfold)" "diagnosis=pmtu-black-hole"
 
 step "the verdict follows: the way is healthy, a further message has no header"
 wait_for 20 "the new verdict" verdict_is example.net healthy

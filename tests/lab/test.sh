@@ -1,4 +1,7 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
 # What the tests of the lab share. Usage in a test: . test.sh; lab_test SCENARIO BIN_DIR
+# shellcheck source=tests/lab/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -7,8 +10,9 @@ lab_test() {
   lab_require || exit $?
   LAB_DIR=$(mktemp -d /tmp/postfathom-lab.XXXXXX)
   LAB_ID=$$
-  POSTFATHOM_BIN=$2
+  POSTFATHOM_BIN=$2  # used by lib.sh
   trap 'lab_test_end $?' EXIT
+  lab_check "$1"
   lab_up "$1"
 }
 
@@ -34,3 +38,6 @@ expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', found '$2'"; }
 expect_in() { grep -qF -- "$3" <<<"$2" || fail "$1: expected '$3' in: $2"; }
 expect_not_in() { ! grep -qF -- "$3" <<<"$2" || fail "$1: did not expect '$3' in: $2"; }
 
+
+# Header lines as they were before folding (RFC 5322 section 2.2.3).
+unfold() { sed -e ':join' -e 'N' -e '$!b join' -e 's/\n[\t ]\{1,\}/ /g'; }
