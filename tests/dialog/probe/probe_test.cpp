@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs inside the client's namespace that topology.sh makes; run.sh says which test under which
+// path.
+#include <doctest/doctest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <string>
+
+#include "lib/diagnosis/diagnose.hpp"
+#include "lib/net/deadline.hpp"
+#include "probes/engine.hpp"
+
+using namespace postfathom;
+
+namespace {
+
+constexpr const char* server_v4 = "198.51.100.2";
+constexpr const char* server_v6 = "2001:db8:2::2";
+
+Settings::Probe quick_settings() {
+    Settings::Probe settings;
+    settings.ehlo_name = "client.example.org";
+    settings.connect_timeout = Millis{3000};
+    settings.greeting_timeout = Millis{4000};
+    settings.reply_timeout = Millis{4000};
+    settings.handshake_timeout = Millis{6000};
+    settings.timeout = Millis{40'000};
+    return settings;
+}
+
+ProbeRequest request_to(const char* address, std::uint16_t port) {
+    ProbeRequest request;
+    request.next_hop = NextHop{address, false, IpAddress::parse(address), port};
+    request.verbatim = address;
+    if (const char* ca_file = std::getenv("TEST_CA_FILE")) request.ca_file = ca_file;
+    return request;
+}
+
+asio::awaitable<void> probe_into(ProbeEngine& engine, ProbeRequest request, Report& report) {
+    ProgressSink no_sink;
+    report = co_await engine.probe(std::move(request), std::move(no_sink));
+}
+
+Report probe(ProbeRequest request) {
+    asio::io_context io;
+    const auto settings = quick_settings();
+    ProbeEngine engine(settings);
+    Report report;
+    std::exception_ptr thrown;
+    asio::co_spawn(io, probe_into(engine, std::move(request), report),
+                   [&thrown](std::exception_ptr e) { thrown = e; });
+    io.run();
+    REQUIRE_FALSE(thrown);
+    REQUIRE(report.endpoints.size() == 1);
+    const auto& evidence = report.endpoints.front().evidence;
+    MESSAGE(brief(report.diagnosis)
+            << ": " << evidence.connections << " connections, " << evidence.seconds << " s");
+    return report;
+}
+
+Report probe(std::uint16_t port) { return probe(request_to(server_v4, port)); }
+
+const Evidence& evidence_of(const Report& report) { return report.endpoints.front().evidence; }
+
+PathMtu expected() {
+    const char* text = std::getenv("EXPECT_MTU");
+    REQUIRE(text != nullptr);
+    return PathMtu{static_cast<std::uint32_t>(std::atoi(text))};
+}
+
+void check_black_hole(const Report& report, IpFamily family) {
+    const auto& evidence = evidence_of(report);
+    CHECK(report.diagnosis.id == DiagnosisId::pmtu_black_hole);
+    CHECK(report.diagnosis.severity == Severity::critical);
+    CHECK(report.diagnosis.direction == Direction::inbound);
+    CHECK(report.diagnosis.path_mtu == expected());
+    CHECK(report.diagnosis.path_mtu_exact);
+    CHECK(report.diagnosis.usable_mss == mss_for(expected(), family));
+    CHECK(evidence.inbound.path_mtu == expected());
+    CHECK(evidence.inbound.exact);
+    CHECK_FALSE(evidence.first_attempt_recovered);
+    CHECK(evidence.vantage.interface == "wan");
+    CHECK(evidence.vantage.interface_mtu == PathMtu{8921});
+    // The handshake that passed at that size tells of the certificate.
+    REQUIRE(evidence.handshake.has_value());
+    CHECK(evidence.handshake->certificate.has_value());
+    REQUIRE_FALSE(report.suggestions.empty());
+    CHECK(report.suggestions.front().kind == SuggestionKind::route_mtu);
+    CHECK(report.suggestions.front().proven);
+    const bool plateau = expected() != PathMtu{1353};
+    CHECK(evidence.connections <= (plateau ? 8 : 16));
+    CHECK(evidence.seconds < (plateau ? 2.0 : 4.0));
+}
+
+}  // namespace
+
+TEST_CASE("black hole, IPv4" * doctest::skip()) { check_black_hole(probe(25), IpFamily::v4); }
+
+TEST_CASE("black hole, IPv6" * doctest::skip()) {
+    check_black_hole(probe(request_to(server_v6, 25)), IpFamily::v6);
+}
+
+TEST_CASE("black hole, implicit TLS" * doctest::skip()) {
+    check_black_hole(probe(465), IpFamily::v4);
+}
+
+TEST_CASE("a smaller path where discovery works is no black hole" * doctest::skip()) {
+    for (const auto* address : {server_v4, server_v6}) {
+        const auto report = probe(request_to(address, 25));
+        CHECK(report.diagnosis.id == DiagnosisId::healthy);
+        CHECK(evidence_of(report).attempts.front().largest_received == expected());
+        CHECK(evidence_of(report).connections <= 2);
+    }
+}
+
+TEST_CASE("a healthy server costs one connection" * doctest::skip()) {
+    for (const auto* address : {server_v4, server_v6}) {
+        const auto report = probe(request_to(address, 25));
+        const auto& evidence = evidence_of(report);
+        CHECK(report.diagnosis.id == DiagnosisId::healthy);
+        CHECK(report.suggestions.empty());
+        CHECK(evidence.reached == Phase::quit);
+        CHECK(evidence.starttls_offered);
+        CHECK(evidence.inbound.path_mtu == PathMtu{1500});
+        CHECK(evidence.connections == 1);
+        REQUIRE(evidence.attempts.size() == 1);
+        CHECK(evidence.attempts.front().hello_bytes == 517);
+        REQUIRE(evidence.handshake.has_value());
+        CHECK(evidence.handshake->protocol == "TLSv1.3");
+        CHECK(evidence.handshake->key_exchange == "x25519");
+        const auto& certificate = evidence.handshake->certificate;
+        REQUIRE(certificate.has_value());
+        CHECK(certificate->verify_code == 0);
+        CHECK(certificate->chain_length == 3);
+        CHECK(certificate->chain_bytes > 2500);
+        CHECK(certificate->names == std::vector<std::string>{"mail.example.org"});
+        CHECK(certificate->key == "RSA 2048");
+        CHECK(certificate->name_matches);
+    }
+}
+
+TEST_CASE("a healthy server with another name is told" * doctest::skip()) {
+    auto request = request_to(server_v4, 25);
+    request.name = "other.example.org";
+    const auto report = probe(std::move(request));
+    CHECK(report.diagnosis.id == DiagnosisId::certificate_name_mismatch);
+    CHECK(report.diagnosis.severity == Severity::notice);
+}
+
+TEST_CASE("a mute server is a stalled peer and never a black hole" * doctest::skip()) {
+    const auto report = probe(2501);
+    const auto& evidence = evidence_of(report);
+    CHECK(report.diagnosis.id == DiagnosisId::peer_stall);
+    CHECK(evidence.inbound == InboundPath{});
+    CHECK(evidence.connections == 3);
+    for (const auto& attempt : evidence.attempts) {
+        CHECK(attempt.stall == StallShape::silent_acked);
+        CHECK(attempt.counters.out_of_order_segments == 0);
+        CHECK(attempt.counters.dsack_duplicates == 0);
+        CHECK(attempt.counters.retransmits_total == 0);
+    }
+    CHECK(evidence.seconds < 10.0);
+}
+
+TEST_CASE("a slow server is healthy" * doctest::skip()) {
+    for (const std::uint16_t port : {std::uint16_t{2502}, std::uint16_t{2503}}) {
+        const auto report = probe(port);
+        CHECK(report.diagnosis.id == DiagnosisId::healthy);
+        CHECK(evidence_of(report).seconds >= 2.0);
+    }
+}
+
+TEST_CASE("servers that end it before or in TLS are told apart" * doctest::skip()) {
+    struct Case {
+        std::uint16_t port;
+        Phase reached;
+        Outcome outcome;
+        DiagnosisId id;
+    };
+    for (const auto& example : {
+             Case{2504, Phase::starttls, Outcome::not_offered, DiagnosisId::starttls_missing},
+             Case{2505, Phase::starttls, Outcome::rejected, DiagnosisId::starttls_missing},
+             Case{2506, Phase::starttls, Outcome::not_offered, DiagnosisId::starttls_missing},
+             Case{2507, Phase::greeting, Outcome::rejected, DiagnosisId::greeting_rejected},
+             Case{2508, Phase::greeting, Outcome::rejected, DiagnosisId::greeting_rejected},
+             Case{2509, Phase::greeting, Outcome::timed_out, DiagnosisId::greeting_timeout},
+             Case{2510, Phase::greeting, Outcome::closed, DiagnosisId::greeting_rejected},
+             Case{2511, Phase::handshake, Outcome::reset, DiagnosisId::reset_in_handshake},
+             Case{2512, Phase::greeting, Outcome::garbled, DiagnosisId::greeting_rejected},
+             Case{2513, Phase::handshake, Outcome::garbled, DiagnosisId::tls_garbage},
+             Case{2599, Phase::connect, Outcome::refused, DiagnosisId::refused},
+         }) {
+        CAPTURE(example.port);
+        const auto report = probe(example.port);
+        const auto& evidence = evidence_of(report);
+        CHECK(evidence.reached == example.reached);
+        CHECK(evidence.outcome == example.outcome);
+        CHECK(report.diagnosis.id == example.id);
+        CHECK(evidence.connections == 1);
+        CHECK(evidence.vantage.source == *IpAddress::parse("192.0.2.2"));
+    }
+}
+
+TEST_CASE("servers with faulty certificates are told apart" * doctest::skip()) {
+    CHECK(probe(2514).diagnosis.id == DiagnosisId::certificate_self_signed);
+    const auto incomplete = probe(2515);
+    CHECK(incomplete.diagnosis.id == DiagnosisId::certificate_incomplete_chain);
+    CHECK(evidence_of(incomplete).handshake->certificate->missing_issuer ==
+          "CN=Example Intermediate CA,O=Example");
+    CHECK(probe(2516).diagnosis.id == DiagnosisId::certificate_expired);
+}
+
+TEST_CASE("a server is probed from the address that was asked for" * doctest::skip()) {
+    auto request = request_to(server_v4, 25);
+    request.source = IpAddress::parse("192.0.2.2");
+    CHECK(evidence_of(probe(request)).vantage.source == *request.source);
+    request.source = IpAddress::parse("203.0.113.77");  // not ours
+    const auto report = probe(request);
+    CHECK(report.diagnosis.id == DiagnosisId::no_route);
+}
