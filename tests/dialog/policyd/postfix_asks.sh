@@ -26,8 +26,8 @@ cleanup() {
   run postfix -c "$conf" stop >/dev/null 2>&1 || true
   stop_policyd
   [ -z "$trouble_pid" ] || { kill "$trouble_pid" 2>/dev/null || true; wait "$trouble_pid" 2>/dev/null || true; }
-  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null
-  [ -z "${RECORD:-}" ] || cp "$log" "$RECORD"
+  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null || true
+  [ -z "${RECORD:-}" ] || cp "$log" "$RECORD" || true
   ip netns del "$name" 2>/dev/null || true
   rm -rf "$work" "/etc/netns/$name"
 }

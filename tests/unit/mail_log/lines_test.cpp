@@ -94,7 +94,7 @@ TEST_CASE("lines about something else are left alone") {
           "number:ssl.c:1:",
           "statistics: max simultaneous domains=0 addresses=1 connection=1",
           "connect to mail.example.org[private/dovecot-lmtp]: No such file or directory",
-          "45952A7814D: enabling PIX workarounds: disable_esmtp for mx.example.org[192.0.2.1]:25",
+          "45952A7814D: enabling PIX workarounds: delay_dotcrlf for mx.example.org[192.0.2.1]:25",
           "45952A7814D: host mx.example.org[192.0.2.1] said: 451 connect to x[192.0.2.9]:25: no",
           "Anonymous TLS connection reused to mx.example.org[192.0.2.1]:25: TLSv1.3",
           "SSL_connect error to mx.example.org[192.0.2.1]", "45952A7814D: ", "45952A7814D: to=<",
