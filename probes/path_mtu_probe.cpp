@@ -2,7 +2,9 @@
 #include "probes/path_mtu_probe.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "lib/net/deadline.hpp"
 #include "probes/host_facts.hpp"
@@ -58,7 +60,8 @@ class EndpointProbe {
                   EndpointProgressSink sink)
         : plan_(plan), tls_(tls), max_connections_(max_connections), sink_(std::move(sink)) {}
 
-    asio::awaitable<Evidence> run();
+    // Holds the probe for as long as it runs.
+    static asio::awaitable<Evidence> run(std::unique_ptr<EndpointProbe> self);
 
   private:
     std::unique_ptr<HandshakeProbe> connection(std::optional<PathMtu> allow, Seconds patience);
@@ -178,26 +181,27 @@ void EndpointProbe::count_lost() {
             search_->large_lost(evidence_.attempts[i].allowed, outcomes_[i]);
 }
 
-asio::awaitable<Evidence> EndpointProbe::run() {
+asio::awaitable<Evidence> EndpointProbe::run(std::unique_ptr<EndpointProbe> self) {
     const auto started = Clock::now();
-    evidence_.endpoint = plan_.endpoint;
-    evidence_.measured_at = wall_now();
-    evidence_.vantage = vantage_before(plan_);
-    first_ = connection(std::nullopt, patience_alone);
-    co_await first_->run();
-    note_first();
-    if (first_->stalled()) co_await search();
-    first_->close();
-    evidence_.seconds = Seconds(Clock::now() - started).count();
-    co_return std::move(evidence_);
+    auto& evidence = self->evidence_;
+    evidence.endpoint = self->plan_.endpoint;
+    evidence.measured_at = wall_now();
+    evidence.vantage = vantage_before(self->plan_);
+    self->first_ = self->connection(std::nullopt, patience_alone);
+    co_await self->first_->run();
+    self->note_first();
+    if (self->first_->stalled()) co_await self->search();
+    self->first_->close();
+    evidence.seconds = Seconds(Clock::now() - started).count();
+    co_return std::move(evidence);
 }
 
 }  // namespace
 
 asio::awaitable<Evidence> probe_endpoint(const ProbePlan& plan, const TlsContext& tls,
                                          std::uint32_t max_connections, EndpointProgressSink sink) {
-    EndpointProbe probe(plan, tls, max_connections, std::move(sink));
-    co_return co_await probe.run();
+    return EndpointProbe::run(
+        std::make_unique<EndpointProbe>(plan, tls, max_connections, std::move(sink)));
 }
 
 }  // namespace postfathom
