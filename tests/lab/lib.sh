@@ -417,6 +417,12 @@ send_mail() {
   lab_exec sender smtp-source -c -f someone@example.com -t "${1:-user@example.net}" -m 1 -l 300 127.0.0.1:25 >/dev/null
 }
 
+# submit_mail [RECIPIENT]: the same by sendmail(1), past policy service and milter.
+submit_mail() {
+  printf "Subject: lab\n\ntext\n" |
+    lab_exec sender sendmail -C "$LAB_DIR/sender/config" -f someone@example.com "${1:-user@example.net}"
+}
+
 queue_json() { postqueue -c "$LAB_DIR/sender/config" -j; }
 queue_reasons() { queue_json | jq -r '.recipients[].delay_reason // empty'; }
 queue_ids() { queue_json | jq -r '.queue_id'; }
@@ -424,7 +430,7 @@ queue_size() { queue_json | wc -l; }
 queue_is_empty() { [ -z "$(queue_json)" ]; }
 queue_reason_has() { queue_reasons | grep -qF -- "$1"; }
 # Postfix ran a delivery of each message in the queue that ended in a deferral.
-all_deferred() { [ -n "$(queue_json)" ] && ! queue_json | jq -e 'select(.queue_name != "deferred")' >/dev/null; }
+all_deferred() { queue_json | jq -es 'length > 0 and all(.queue_name == "deferred")' >/dev/null; }
 flush_queue() { lab_exec sender postqueue -c "$LAB_DIR/sender/config" -f; }
 
 # How many "too big" messages the routers swallowed.
