@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -18,8 +17,8 @@
 #include <thread>
 
 #include "lib/base/descriptor.hpp"
+#include "lib/base/host_name.hpp"
 #include "lib/base/log.hpp"
-#include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
 #include "lib/net/listener.hpp"
@@ -30,21 +29,6 @@ using namespace postfathom;
 namespace {
 
 constexpr const char* program = "postfathom-milter";
-
-std::string host_name() {
-    std::array<char, 256> buffer{};
-    if (::gethostname(buffer.data(), buffer.size() - 1) != 0 || buffer[0] == '\0')
-        return "localhost";
-    return printable(buffer.data(), 255);
-}
-
-// As main.cf wants it: relative to the queue directory, where smtpd(8) runs with and without
-// chroot.
-std::string postfix_endpoint(std::string_view socket_path) {
-    constexpr std::string_view queue_directory = "/var/spool/postfix/";
-    if (socket_path.starts_with(queue_directory)) socket_path.remove_prefix(queue_directory.size());
-    return fmt::format("unix:{}", socket_path);
-}
 
 sigset_t ending_signals() {
     sigset_t set;
@@ -142,9 +126,9 @@ int start(const Settings& settings) {
     }
     // content_timeout, too: its default of 300 s holds the client up when we hang in a message.
     log::info(
-        "listening on {}; for main.cf: smtpd_milters = {{ {}, connect_timeout=3s, "
+        "listening on {}; for main.cf: smtpd_milters = {{ unix:{}, connect_timeout=3s, "
         "command_timeout=5s, content_timeout=5s, default_action=accept }}",
-        milter.socket, postfix_endpoint(milter.socket));
+        milter.socket, as_postfix_writes(milter.socket));
     const bool well = serve(service, milter.socket);
     log::info("ended");
     return well ? 0 : 1;

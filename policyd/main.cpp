@@ -11,6 +11,7 @@
 #include "lib/base/log.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
+#include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "policyd/server.hpp"
 
@@ -19,13 +20,6 @@ namespace postfathom {
 namespace {
 
 constexpr const char* program = "postfathom-policyd";
-
-// A path below the queue directory is written relative to it: Postfix's chrooted services, which
-// run inside that directory, find it only so.
-std::string as_postfix_writes(const std::string& socket) {
-    constexpr std::string_view queue_directory = "/var/spool/postfix/";
-    return socket.starts_with(queue_directory) ? socket.substr(queue_directory.size()) : socket;
-}
 
 // Every connection costs a descriptor, and each smtpd(8) and smtp(8) process keeps one.
 void raise_descriptor_limit() {
@@ -39,7 +33,7 @@ void say_what_to_paste(const Settings& settings) {
     log::info("ready; in main.cf: smtp_delivery_status_filter = socketmap:unix:{}:dsn",
               as_postfix_writes(settings.dsn.socket));
     log::info(
-        "ready; in main.cf, in smtpd_recipient_restrictions after reject_unauth_destination: "
+        "ready; in main.cf, first in smtpd_recipient_restrictions: "
         "check_policy_service {{ unix:{}, timeout=3s, try_limit=1, default_action=DUNNO }}",
         as_postfix_writes(settings.policy.socket));
 }

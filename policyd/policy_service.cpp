@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policyd/policy_service.hpp"
 
-#include <unistd.h>
-
-#include <array>
-
+#include "lib/base/host_name.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
 #include "policyd/tables.hpp"
@@ -53,11 +50,8 @@ PolicyService::PolicyService(const Settings& settings, const CacheReader& cache,
       cache_(cache),
       notices_(notices),
       wanted_(ask_again_after, max_remembered_next_hops),
-      logged_(log_again_after, max_remembered_next_hops) {
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) == 0) host_name_ = name.data();
-    if (host_name_.empty()) host_name_ = "localhost";
-}
+      logged_(log_again_after, max_remembered_next_hops),
+      host_name_(host_name()) {}
 
 std::string PolicyService::host_token() const {
     return settings_.milter.host_token.empty() ? host_name_ : settings_.milter.host_token;

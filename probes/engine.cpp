@@ -2,12 +2,11 @@
 #include "probes/engine.hpp"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "lib/base/host_name.hpp"
 #include "lib/base/text.hpp"
 #include "probes/host_facts.hpp"
 #include "probes/path_mtu_probe.hpp"
@@ -21,17 +20,12 @@ using Clock = std::chrono::steady_clock;
 
 // What we say in EHLO: a server may refuse a name that is none (RFC 5321 section 4.1.1.1).
 std::string own_name(const std::string& configured) {
-    std::string name = configured;
-    if (name.empty()) {
-        std::array<char, 256> buffer{};
-        if (::gethostname(buffer.data(), buffer.size() - 1) == 0) name = buffer.data();
-    }
+    const std::string name = configured.empty() ? host_name() : configured;
     const auto legal = [](char c) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '-' || c == '.' || c == '_' || c == '[' || c == ']' || c == ':';
     };
-    if (name.empty() || !std::all_of(name.begin(), name.end(), legal)) name = "localhost";
-    return name;
+    return std::all_of(name.begin(), name.end(), legal) ? name : "localhost";
 }
 
 Outcome outcome_of(const Error& error) {

@@ -14,6 +14,9 @@
 #include <memory>
 #include <vector>
 
+#include "lib/base/descriptor.hpp"
+#include "probes/socket_address.hpp"
+
 namespace postfathom {
 
 namespace {
@@ -232,62 +235,22 @@ Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<I
     return facts;
 }
 
-namespace {
-
-struct FileDescriptor {
-    int number;
-    ~FileDescriptor() {
-        if (number >= 0) ::close(number);
-    }
-};
-
-struct SocketAddress {
-    sockaddr_storage storage{};
-    socklen_t length = 0;
-};
-
-SocketAddress socket_address(const IpAddress& address, std::uint16_t port) {
-    SocketAddress result;
-    if (address.family() == IpFamily::v4) {
-        sockaddr_in in{};
-        in.sin_family = AF_INET;
-        in.sin_port = htons(port);
-        std::memcpy(&in.sin_addr, address.bytes().data(), sizeof in.sin_addr);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    } else {
-        sockaddr_in6 in{};
-        in.sin6_family = AF_INET6;
-        in.sin6_port = htons(port);
-        std::memcpy(&in.sin6_addr, address.bytes().data(), sizeof in.sin6_addr);
-        std::memcpy(&result.storage, &in, sizeof in);
-        result.length = sizeof in;
-    }
-    return result;
-}
-
-}  // namespace
-
 std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
                                          const std::optional<IpAddress>& source) {
     const bool v4 = destination.family() == IpFamily::v4;
-    const FileDescriptor socket{
-        ::socket(address_family(destination.family()), SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    if (socket.number < 0) return std::nullopt;
+    const Descriptor socket(
+        ::socket(address_family(destination.family()), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket) return std::nullopt;
     if (source) {
         const auto local = socket_address(*source, 0);
-        if (::bind(socket.number, reinterpret_cast<const sockaddr*>(&local.storage),
-                   local.length) != 0)
-            return std::nullopt;
+        if (::bind(socket.get(), local.get(), local.length) != 0) return std::nullopt;
     }
     constexpr std::uint16_t discard_port = 9;  // connect(2) on UDP sends nothing, any port will do
     const auto peer = socket_address(destination, discard_port);
-    if (::connect(socket.number, reinterpret_cast<const sockaddr*>(&peer.storage), peer.length) !=
-        0)
-        return std::nullopt;
+    if (::connect(socket.get(), peer.get(), peer.length) != 0) return std::nullopt;
     int mtu = 0;
     socklen_t length = sizeof mtu;
-    if (::getsockopt(socket.number, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu,
+    if (::getsockopt(socket.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu,
                      &length) != 0 ||
         mtu <= 0)
         return std::nullopt;

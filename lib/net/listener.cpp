@@ -197,6 +197,11 @@ Result<mode_t> parse_socket_mode(const std::string& text) {
     return mode;
 }
 
+std::string as_postfix_writes(const std::string& path) {
+    constexpr std::string_view queue_directory = "/var/spool/postfix/";  // Debian's; postconf(5)
+    return path.starts_with(queue_directory) ? path.substr(queue_directory.size()) : path;
+}
+
 Result<int> listen_unix(const SocketPlace& place) {
     auto bound = bind_at(place, SOCK_STREAM);
     if (!bound) return tl::make_unexpected(bound.error());

@@ -20,6 +20,10 @@ struct SocketPlace {
 // "0660" -> 0660; octal digits only, at most 0777.
 Result<mode_t> parse_socket_mode(const std::string& text);
 
+// The path as main.cf wants it: relative when it is below the queue directory, where Postfix's
+// services find it with and without chroot; "run/postfathom/dsn.sock".
+std::string as_postfix_writes(const std::string& path);
+
 // A listening UNIX stream socket, non-blocking and close-on-exec, owned by the caller. The parent
 // directory must exist. ErrorCode::refused when a live server has it; the message says what to do.
 Result<int> listen_unix(const SocketPlace& place);
