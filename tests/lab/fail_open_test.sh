@@ -26,7 +26,7 @@ postfathom_start
 mail_flows "the daemons run" 10
 
 step "thirty messages pass while the daemons are killed one after the other"
-lab_exec sender smtp-source -c -f someone@example.com -t user@example.net -m 30 -s 3 -l 300 -w 0 127.0.0.1:25 \
+lab_exec sender smtp-source -c -f someone@example.com -t user@example.net -m 30 -s 3 -l 300 127.0.0.1:25 \
   >/dev/null &
 source=$!
 for name in policyd milter probed; do
@@ -58,7 +58,12 @@ postfathom_stop
 
 step "a deferral keeps Postfix's own text when nobody answers for it"
 lab_exec receiver nft -f - <<'RULES'
-table inet refuse { chain input { type filter hook input priority 0; tcp dport 25 reject with tcp reset; } }
+table inet refuse {
+  chain input {
+    type filter hook input priority 0;
+    tcp dport 25 reject with tcp reset
+  }
+}
 RULES
 send_mail
 wait_for 20 "the deferral" queue_reason_has "connect to mail.example.net[203.0.113.25]:25: Connection refused"

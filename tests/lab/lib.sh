@@ -122,6 +122,7 @@ lab_dns_up() {
     --log-facility="$LAB_DIR/dnsmasq.log" --mx-host=example.net,mail.example.net,10 \
     --host-record="$record" </dev/null >/dev/null 2>&1 &
   echo $! >>"$LAB_DIR/pids"
+  disown
   # Port 53 of 127.0.0.1 is bound.
   wait_for 10 "the name server" lab_exec sender grep -q ' 0100007F:0035 ' /proc/net/udp
 }
@@ -267,6 +268,7 @@ SERVER
   ip netns exec "$(lab_namespace receiver)" socat -T 60 TCP-LISTEN:25,reuseaddr,fork \
     "EXEC:$LAB_DIR/silent-peer" </dev/null >/dev/null 2>&1 &
   echo $! >>"$LAB_DIR/pids"
+  disown
   wait_for 10 "the silent server" lab_exec receiver grep -q ':0019 00000000:0000 0A' /proc/net/tcp
 }
 
@@ -371,6 +373,7 @@ postfathom_daemon() {
   ip netns exec "$(lab_namespace sender)" "$POSTFATHOM_BIN/postfathom-$name" -c "$dir/postfathom.toml" \
     </dev/null >>"$dir/$name.log" 2>&1 &
   echo $! >"$dir/$name.pid"
+  disown  # its end is no news for the terminal
 }
 
 # POSTFATHOM_BIN says where the programs are.
