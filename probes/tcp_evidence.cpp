@@ -13,7 +13,7 @@ namespace postfathom {
 
 TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     tcp_info info{};
-    std::memcpy(&info, bytes.data(), std::min(bytes.size(), sizeof info));
+    if (!bytes.empty()) std::memcpy(&info, bytes.data(), std::min(bytes.size(), sizeof info));
     TcpCounters counters;
     counters.timestamps = (info.tcpi_options & TCPI_OPT_TIMESTAMPS) != 0;
     counters.advertised_mss = info.tcpi_advmss;

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "lib/base/text.hpp"
@@ -23,8 +24,10 @@ struct FreeSession {
 
 std::string library_error() {
     const auto code = ERR_get_error();
-    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
     ERR_clear_error();
+    if (code == 0) return "unknown error";
+    if (ERR_SYSTEM_ERROR(code)) return std::strerror(ERR_GET_REASON(code));
+    const char* reason = ERR_reason_error_string(code);
     return printable(reason == nullptr ? "unknown error" : reason);
 }
 
