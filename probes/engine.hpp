@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one probe of a destination: resolve, converse, measure, diagnose. Used by postfathom-probed and by
-// `postfathom probe`.
+// Runs one probe of a destination: resolve, converse, measure, diagnose. Used by postfathom-probed
+// and by `postfathom probe`.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -17,13 +17,13 @@ namespace postfathom {
 
 struct ProbeRequest {
     NextHop next_hop;
-    std::string verbatim;             // as Postfix or the operator spelled it
-    std::optional<Service> service;   // else by port, else smtp
+    std::string verbatim;               // as Postfix or the operator spelled it
+    std::optional<Service> service;     // else by port, else smtp
     std::optional<std::uint16_t> port;  // else the next hop's, else the service's
-    std::string name;                 // SNI and name to verify; empty: the MX host's name
-    std::string ca_file;              // empty: Settings::Probe::ca_file, else the system's store
-    std::optional<IpAddress> source;  // bind to it
-    std::optional<IpFamily> family;   // only this one
+    std::string name;                   // SNI and name to verify; empty: the MX host's name
+    std::string ca_file;                // empty: Settings::Probe::ca_file, else the system's store
+    std::optional<IpAddress> source;    // bind to it
+    std::optional<IpFamily> family;     // only this one
     TlsLevel floor = TlsLevel::may;
     // Set: probe just this endpoint (an observation named it) and resolve nothing.
     std::optional<Endpoint> only;
@@ -31,19 +31,19 @@ struct ProbeRequest {
 
 // For a progress display. Texts are ours.
 struct ProbeProgress {
-    std::string endpoint;             // "mail.example.org[192.0.2.1]:25"; empty while resolving
+    std::string endpoint;  // "mail.example.org[192.0.2.1]:25"; empty while resolving
     Phase phase = Phase::resolve;
-    std::optional<PathMtu> trying;    // the size under test in the search
-    std::optional<PathMtu> passes;    // largest known to pass
-    std::optional<PathMtu> fails;     // smallest known to fail
+    std::optional<PathMtu> trying;  // the size under test in the search
+    std::optional<PathMtu> passes;  // largest known to pass
+    std::optional<PathMtu> fails;   // smallest known to fail
     std::uint32_t connections = 0;
 };
 using ProgressSink = std::function<void(const ProbeProgress&)>;
 
-// Never throws for what a peer or the network does: that is a diagnosis in the report. One connection at a
-// time, except that the first one stays open while the search goes on. Endpoints of one next hop are
-// tried in MX order, one after the other; the rest are left out once a healthy one was found, as Postfix
-// would stop there, unless an earlier one was ill.
+// Never throws for what a peer or the network does: that is a diagnosis in the report. One
+// connection at a time, except that the first one stays open while the search goes on. Endpoints of
+// one next hop are tried in MX order, one after the other; the rest are left out once a healthy one
+// was found, as Postfix would stop there, unless an earlier one was ill.
 class ProbeEngine {
   public:
     explicit ProbeEngine(const Settings::Probe& settings);  // outlives the engine
