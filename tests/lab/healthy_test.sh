@@ -6,6 +6,7 @@ set -euo pipefail
 # shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 lab_test "$2" "$1"
+clear_text_seen() { [ -n "$(clear_text_deliveries)" ]; }
 inbound=$3
 postfathom_start
 hook_postfix
@@ -27,4 +28,8 @@ expect "headers" "$(mailbox | grep -ci '^X-Postfathom' || true)" 0
 expect_in "sender's log" "$(sender_log)" "status=sent (250 2.0.0 Ok: queued as"
 expect_not_in "sender's log" "$(sender_log)" "path:"
 expect "clear-text deliveries" "$(clear_text_deliveries)" ""
+
+step "a delivery in clear text would have been noticed"
+lab_exec sender smtp-source -c -f someone@example.com -t user@example.net 203.0.113.25:25 >/dev/null
+wait_for 10 "the end of the session" clear_text_seen
 echo "ok"

@@ -203,11 +203,12 @@ lab_sender_files() {
   echo '127.0.0.1:25 inet n - n - - smtpd' >>"$dir/config/master.cf"
   # Short limits, so that a stall shows in seconds. minimal_backoff_time stays: before that age a message is
   # never sent in clear text at this level.
-  cat >>"$dir/config/main.cf" <<'CONF'
+  cat >>"$dir/config/main.cf" <<CONF
 myhostname = relay.example.com
 inet_interfaces = 127.0.0.1
 mynetworks = 127.0.0.0/8
 smtp_tls_security_level = may
+smtp_tls_CAfile = $LAB_DIR/tls/root.pem
 smtp_tls_loglevel = 1
 smtp_connect_timeout = 5s
 smtp_helo_timeout = 10s
