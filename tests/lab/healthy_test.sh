@@ -19,7 +19,7 @@ expect "protocol" "$(jq -r '.endpoints[0].handshake.protocol' <<<"$report")" TLS
 expect "path suggestions" "$(jq '.suggestions | length' <<<"$report")" 0
 
 step "the daemon agrees, and mail passes without tag or header"
-curl -sf --unix-socket "$LAB_DIR/postfathom/admin.sock" -d '{"destination":"example.net","wait":true}' \
+curl -sf --unix-socket "$LAB_DIR/postfathom/run/admin.sock" -d '{"destination":"example.net","wait":true}' \
   http://localhost/v1/probe >"$LAB_DIR/answer.json" || fail "POST /v1/probe"
 wait_for 10 "the verdict" verdict_is example.net healthy
 send_mail

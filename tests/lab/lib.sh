@@ -336,17 +336,27 @@ process_gone() {
 
 # --- Postfathom in the sender's place -----------------------------------------------------------------
 
+# As the README sets a relay up: the daemons run without privileges, and a directory that gives what is made in
+# it to the group postfix lets Postfix in.
+lab_user=nobody
+
 postfathom_files() {
-  local dir=$LAB_DIR/postfathom
-  mkdir -p "$dir/cache" "$LAB_DIR/sender/queue/run/postfathom"
-  chmod 755 "$LAB_DIR/sender/queue/run" "$LAB_DIR/sender/queue/run/postfathom"
+  local dir=$LAB_DIR/postfathom run=$LAB_DIR/sender/queue/run
+  [ ! -e "$dir/postfathom.toml" ] || return 0
+  mkdir -p "$dir/bin" "$run"
+  install -d -o "$lab_user" -m 0750 "$dir/cache"
+  install -d -o "$lab_user" -m 0755 "$dir/run"
+  install -d -o "$lab_user" -g postfix -m 2750 "$run/postfathom"
+  chmod 0644 "$LAB_DIR/sender/log/mail.log"
+  # The user may not be let in where they were built.
+  cp "$POSTFATHOM_BIN"/postfathom "$POSTFATHOM_BIN"/postfathom-{probed,policyd,milter} "$dir/bin"
   cat >"$dir/postfathom.toml" <<CONF
 [log]
 level = "debug"
 [cache]
 directory = "$dir/cache"
 [notice]
-socket = "$dir/notice.sock"
+socket = "$dir/run/notice.sock"
 [mail_log]
 file = "$LAB_DIR/sender/log/mail.log"
 [probe]
@@ -355,29 +365,27 @@ ca_file = "$LAB_DIR/tls/root.pem"
 min_interval = "1s"
 [policy]
 socket = "$LAB_DIR/sender/queue/run/postfathom/policy.sock"
-socket_mode = "0666"
 [dsn]
 socket = "$LAB_DIR/sender/queue/run/postfathom/dsn.sock"
-socket_mode = "0666"
 [milter]
 socket = "$LAB_DIR/sender/queue/run/postfathom/milter.sock"
-socket_mode = "0666"
 host_token = "relay.example.com"
 [admin]
-socket = "$dir/admin.sock"
+socket = "$dir/run/admin.sock"
 CONF
 }
 
 # postfathom_daemon NAME: runs one daemon in the sender's namespace.
 postfathom_daemon() {
   local name=$1 dir=$LAB_DIR/postfathom
-  ip netns exec "$(lab_namespace sender)" "$POSTFATHOM_BIN/postfathom-$name" -c "$dir/postfathom.toml" \
+  ip netns exec "$(lab_namespace sender)" setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
+    "$dir/bin/postfathom-$name" -c "$dir/postfathom.toml" \
     </dev/null >>"$dir/$name.log" 2>&1 &
   echo $! >"$dir/$name.pid"
   disown  # its end is no news for the terminal
 }
 
-# POSTFATHOM_BIN says where the programs are.
+# POSTFATHOM_BIN says where the programs were built.
 postfathom_start() {
   local dir=$LAB_DIR/postfathom name
   postfathom_files
@@ -387,7 +395,7 @@ postfathom_start() {
 
 postfathom_ready() {
   local run=$LAB_DIR/sender/queue/run/postfathom
-  wait_for 10 "postfathom-probed" curl -sf --unix-socket "$LAB_DIR/postfathom/admin.sock" -o /dev/null http://localhost/healthz &&
+  wait_for 10 "postfathom-probed" curl -sf --unix-socket "$LAB_DIR/postfathom/run/admin.sock" -o /dev/null http://localhost/healthz &&
     wait_for 10 "postfathom-policyd" test -S "$run/policy.sock" -a -S "$run/dsn.sock" &&
     wait_for 10 "postfathom-milter" test -S "$run/milter.sock"
 }
@@ -399,10 +407,14 @@ postfathom_stop() {
   done
 }
 
-postfathom() { lab_exec sender "$POSTFATHOM_BIN/postfathom" -c "$LAB_DIR/postfathom/postfathom.toml" "$@"; }
+# The command line, as the same user: it needs no privileges.
+postfathom() {
+  lab_exec sender setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
+    "$LAB_DIR/postfathom/bin/postfathom" -c "$LAB_DIR/postfathom/postfathom.toml" "$@"
+}
 
 # A GET on the admin query socket.
-admin_get() { curl -s --unix-socket "$LAB_DIR/postfathom/admin.sock" "http://localhost$1"; }
+admin_get() { curl -s --unix-socket "$LAB_DIR/postfathom/run/admin.sock" "http://localhost$1"; }
 verdict_is() { [ "$(admin_get "/v1/destinations/$1" | jq -r '.verdict.id // empty')" = "$2" ]; }
 
 # The lines that the README gives for main.cf: every hook fails open.
