@@ -9,7 +9,8 @@ namespace postfathom {
 
 Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<IpAddress>& source);
 
-// The MTU the kernel would use now for `destination`: IP_MTU of a connected UDP socket, nothing is sent.
+// The MTU the kernel would use now for `destination`: IP_MTU of a connected UDP socket, nothing is
+// sent.
 std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
                                          const std::optional<IpAddress>& source);
 

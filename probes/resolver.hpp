@@ -16,13 +16,14 @@
 namespace postfathom {
 
 struct ResolvedHost {
-    std::string name;                     // MX host, or the name itself; empty for a literal
-    std::vector<IpAddress> addresses;     // never empty
+    std::string name;                  // MX host, or the name itself; empty for a literal
+    std::vector<IpAddress> addresses;  // never empty
 };
 
 struct Resolution {
-    std::vector<ResolvedHost> hosts;      // best preference first; never empty
-    std::optional<std::chrono::seconds> ttl;  // smallest of what was used; none for literals and hosts file
+    std::vector<ResolvedHost> hosts;  // best preference first; never empty
+    std::optional<std::chrono::seconds>
+        ttl;  // smallest of what was used; none for literals and hosts file
 };
 
 class Resolver {

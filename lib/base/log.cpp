@@ -71,7 +71,8 @@ spdlog::logger& logger() {
 void start(const std::string& program, Target target, Level level) {
     logger();
     if (target == Target::syslog) {
-        auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(program, LOG_PID, LOG_MAIL, true);
+        auto sink =
+            std::make_shared<spdlog::sinks::syslog_sink_mt>(program, LOG_PID, LOG_MAIL, true);
         auto fresh = std::make_shared<spdlog::logger>(program, std::move(sink));
         fresh->set_pattern("%v");
         spdlog::set_default_logger(std::move(fresh));

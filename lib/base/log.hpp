@@ -13,12 +13,13 @@ namespace postfathom::log {
 
 enum class Level { debug, info, warning, error };
 enum class Target {
-    standard_error,  // plain lines; under systemd each starts with the <N> priority the journal reads
+    standard_error,  // plain lines; under systemd each starts with the <N> priority the journal
+                     // reads
     syslog,          // facility mail
 };
 
-// Call once, before the first line and before threads. Without it lines go to stderr from level info.
-// `program` tags syslog lines and stderr lines, e.g. "postfathom-policyd".
+// Call once, before the first line and before threads. Without it lines go to stderr from level
+// info. `program` tags syslog lines and stderr lines, e.g. "postfathom-policyd".
 void start(const std::string& program, Target target, Level level);
 void set_level(Level level);
 bool enabled(Level level);
@@ -28,7 +29,8 @@ void write(Level level, std::string_view line);
 
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {
-    if (enabled(Level::debug)) write(Level::debug, fmt::format(format, std::forward<Args>(args)...));
+    if (enabled(Level::debug))
+        write(Level::debug, fmt::format(format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {

@@ -49,8 +49,7 @@ std::string printable(std::string_view text, std::size_t limit) {
     const bool cut = text.size() > limit;
     if (cut) text = text.substr(0, limit > ellipsis.size() ? limit - ellipsis.size() : 0);
     std::string result(text);
-    std::replace_if(
-        result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    std::replace_if(result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     if (cut) result += ellipsis;
     return result;
 }

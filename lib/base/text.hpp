@@ -19,9 +19,9 @@ std::vector<std::string_view> split(std::string_view text, char separator);
 bool iequals(std::string_view a, std::string_view b);
 bool istarts_with(std::string_view text, std::string_view prefix);
 
-// Foreign text made safe for logs, headers, terminals, DSNs and records: control bytes and bytes that
-// are not ASCII become '?'; what exceeds `limit` bytes is cut and ends in "...". Apply it where text
-// from a peer enters our own output.
+// Foreign text made safe for logs, headers, terminals, DSNs and records: control bytes and bytes
+// that are not ASCII become '?'; what exceeds `limit` bytes is cut and ends in "...". Apply it
+// where text from a peer enters our own output.
 std::string printable(std::string_view text, std::size_t limit = 256);
 
 }  // namespace postfathom

@@ -7,7 +7,8 @@
 namespace postfathom {
 
 WallTime wall_now() {
-    return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    return std::chrono::time_point_cast<std::chrono::milliseconds>(
+        std::chrono::system_clock::now());
 }
 
 std::string to_rfc3339(WallTime time) {

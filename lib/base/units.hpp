@@ -17,7 +17,8 @@ struct PathMtu {
     auto operator<=>(const PathMtu&) const = default;
 };
 
-// TCP maximum segment size in bytes, without IP and TCP headers and without options (RFC 9293 3.7.1).
+// TCP maximum segment size in bytes, without IP and TCP headers and without options (RFC
+// 9293 3.7.1).
 struct Mss {
     std::uint32_t bytes = 0;
     auto operator<=>(const Mss&) const = default;

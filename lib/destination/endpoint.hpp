@@ -16,8 +16,8 @@ enum class Service { smtp, submission, smtps, imap, imaps };
 // "smtp", "submission", ... as in the configuration, the JSON schema and --service.
 std::string_view to_string(Service service);
 std::optional<Service> parse_service(std::string_view text);
-std::uint16_t default_port(Service service);  // 25, 587, 465, 143, 993
-bool implicit_tls(Service service);           // smtps, imaps (RFC 8314)
+std::uint16_t default_port(Service service);   // 25, 587, 465, 143, 993
+bool implicit_tls(Service service);            // smtps, imaps (RFC 8314)
 Service service_for_port(std::uint16_t port);  // smtp for a port that is none of the five
 
 struct Endpoint {
@@ -35,10 +35,10 @@ std::string to_string(const Endpoint& endpoint);
 // Where we look from. A path belongs to a vantage and an address, never to an address alone.
 struct Vantage {
     IpAddress source;
-    std::string interface;            // empty: unknown
+    std::string interface;  // empty: unknown
     std::optional<PathMtu> interface_mtu;
-    // The MTU the kernel uses for this destination now; below interface_mtu when a route or a learned
-    // path MTU says so.
+    // The MTU the kernel uses for this destination now; below interface_mtu when a route or a
+    // learned path MTU says so.
     std::optional<PathMtu> route_mtu;
 
     bool operator==(const Vantage&) const = default;
