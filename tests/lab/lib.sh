@@ -168,33 +168,7 @@ inet_protocols = all
 biff = no
 smtpd_peername_lookup = no
 CONF
-  local service
-  : >"$dir/config/master.cf"
-  while read -r service; do
-    [ -z "$service" ] || echo "$service" >>"$dir/config/master.cf"
-  done <<'CONF'
-postlog   unix-dgram n - n - 1 postlogd
-pickup    unix n - n 60 1 pickup
-cleanup   unix n - n - 0 cleanup
-qmgr      unix n - n 300 1 qmgr
-tlsmgr    unix - - n 1000? 1 tlsmgr
-rewrite   unix - - n - - trivial-rewrite
-bounce    unix - - n - 0 bounce
-defer     unix - - n - 0 bounce
-trace     unix - - n - 0 bounce
-verify    unix - - n - 1 verify
-flush     unix n - n 1000? 0 flush
-proxymap  unix - - n - - proxymap
-smtp      unix - - n - - smtp
-relay     unix - - n - - smtp
-showq     unix n - n - - showq
-error     unix - - n - - error
-retry     unix - - n - - error
-discard   unix - - n - - discard
-virtual   unix - n n - - virtual
-anvil     unix - - n - 1 anvil
-scache    unix - - n - 1 scache
-CONF
+  cp "$(dirname "${BASH_SOURCE[0]}")/../tools/master.cf" "$dir/config/master.cf"
 }
 
 lab_sender_files() {

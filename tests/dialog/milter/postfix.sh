@@ -9,6 +9,7 @@ if [ "${3-}" != inside ]; then
   unshare --net true 2>/dev/null || { echo "skipped: no network namespaces here"; exit 77; }
   exec unshare --net "$0" "$1" "$2" inside
 fi
+tools=$(dirname "$(readlink -f "$0")")/../../tools
 . "$(dirname "$(readlink -f "$0")")/common.sh"
 stop_all() {
   postfix -c "$work/etc" stop >/dev/null 2>&1 || true
@@ -59,29 +60,10 @@ smtpd_tls_security_level = may
 smtpd_tls_chain_files = $work/etc/chain.pem
 $pasted
 CONF
-cat >"$work/etc/master.cf" <<'CONF'
-2525      inet  n - n - - smtpd
-cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 300 1 qmgr
-tlsmgr    unix  - - n 1000? 1 tlsmgr
-rewrite   unix  - - n - - trivial-rewrite
-bounce    unix  - - n - 0 bounce
-defer     unix  - - n - 0 bounce
-trace     unix  - - n - 0 bounce
-verify    unix  - - n - 1 verify
-flush     unix  n - n 1000? 0 flush
-proxymap  unix  - - n - - proxymap
-smtp      unix  - - n - - smtp
-relay     unix  - - n - - smtp
-local     unix  - n n - - local
-error     unix  - - n - - error
-retry     unix  - - n - - error
-discard   unix  - - n - - discard
-anvil     unix  - - n - 1 anvil
-scache    unix  - - n - 1 scache
-showq     unix  n - n - - showq
-postlog   unix-dgram n - n - 1 postlogd
-CONF
+{
+  echo '2525 inet n - n - - smtpd'
+  cat "$tools/master.cf"
+} >"$work/etc/master.cf"
 postfix -c "$work/etc" start >"$work/start.log" 2>&1 || { cat "$work/start.log"; exit 1; }
 greets() { (exec 3<>/dev/tcp/127.0.0.1/2525 && read -r -t 5 line <&3 && [[ $line == 220* ]]) 2>/dev/null; }
 wait_for 20 greets || { echo "Postfix does not answer"; cat "$work/mail.log"; exit 1; }

@@ -3,6 +3,7 @@
 # postfathom-policyd for the deferrals' texts. With RECORD=FILE the mail log is kept there.
 set -euo pipefail
 policyd=$1 trouble_server=$2 fill_cache=$3
+tools=$(dirname "$(readlink -f "$0")")/../../tools
 
 for tool in ip postfix openssl jq; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
@@ -98,29 +99,13 @@ alias_maps =
 smtpd_peername_lookup = no
 smtp_delivery_status_filter = socketmap:unix:run/dsn.sock:dsn
 CONF
-cat >"$conf/master.cf" <<'CONF'
-192.0.2.60:25 inet n - n - - smtpd
-  -o myhostname=certificate.example.org
-pickup    unix  n - n 1 1 pickup
-cleanup   unix  n - n - 0 cleanup
-qmgr      unix  n - n 1 1 qmgr
-tlsmgr    unix  - - n 1000? 1 tlsmgr
-rewrite   unix  - - n - - trivial-rewrite
-bounce    unix  - - n - 0 bounce
-defer     unix  - - n - 0 bounce
-trace     unix  - - n - 0 bounce
-verify    unix  - - n - 1 verify
-flush     unix  n - n 1000? 0 flush
-proxymap  unix  - - n - - proxymap
-smtp      unix  - - n - 1 smtp
-showq     unix  n - n - - showq
-error     unix  - - n - - error
-retry     unix  - - n - - error
-local     unix  - n n - - local
-anvil     unix  - - n - 1 anvil
-scache    unix  - - n - 1 scache
-postlog   unix-dgram n - n - 1 postlogd
-CONF
+{
+  echo '192.0.2.60:25 inet n - n - - smtpd'
+  echo '  -o myhostname=certificate.example.org'
+  cat "$tools/master.cf"
+} >"$conf/master.cf"
+# The queue is looked at every second, and one process makes all deliveries.
+postconf -c "$conf" -F pickup/unix/wakeup=1 qmgr/unix/wakeup=1 smtp/unix/process_limit=1
 cat >"$work/postfathom.toml" <<CONF
 [cache]
 directory = "$work/cache"
