@@ -8,8 +8,8 @@
 
 #include "lib/base/host_name.hpp"
 #include "lib/base/text.hpp"
+#include "probes/endpoint_probe.hpp"
 #include "probes/host_facts.hpp"
-#include "probes/path_mtu_probe.hpp"
 #include "probes/resolver.hpp"
 
 namespace postfathom {
@@ -78,6 +78,10 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.reply_timeout = settings.reply_timeout;
     result.handshake_timeout = settings.handshake_timeout;
     result.deadline = Clock::now() + settings.timeout;
+    result.max_connections = request.max_connections.value_or(settings.max_connections);
+    result.max_aborted = request.max_aborted.value_or(settings.max_connections);
+    result.inbound_before = request.inbound_before;
+    result.outbound_before = request.outbound_before;
     return result;
 }
 
@@ -100,8 +104,7 @@ asio::awaitable<EndpointReport> ProbeEngine::Impl::probe(const ProbePlan& plan,
     };
     EndpointProgressSink named_sink = sink;
     EndpointReport report;
-    report.evidence =
-        co_await probe_endpoint(plan, tls, settings.max_connections, std::move(named_sink));
+    report.evidence = co_await probe_endpoint(plan, tls, std::move(named_sink));
     report.verdict = diagnose(report.evidence, floor);
     co_return report;
 }

@@ -27,6 +27,12 @@ struct ProbeRequest {
     TlsLevel floor = TlsLevel::may;
     // Set: probe just this endpoint (an observation named it) and resolve nothing.
     std::optional<Endpoint> only;
+    // What each endpoint is asked to bear; nothing: Settings::Probe::max_connections.
+    std::optional<std::uint32_t> max_connections;
+    std::optional<std::uint32_t> max_aborted;
+    // What earlier probes of the path to `only` found.
+    InboundPath inbound_before;
+    OutboundPath outbound_before;
 };
 
 // For a progress display. Texts are ours.

@@ -58,11 +58,7 @@ SmtpReplyParser::State SmtpReplyParser::end_of_line() {
 SmtpReply SmtpReplyParser::take() { return std::exchange(reply_, {}); }
 
 SmtpDialog::SmtpDialog(Service service, std::string ehlo_name)
-    : service_(service), ehlo_name_(std::move(ehlo_name)) {
-    if (!implicit_tls(service_)) return;
-    phase_ = Phase::handshake;
-    step_ = Step::start_tls;
-}
+    : Dialog(service), ehlo_name_(std::move(ehlo_name)) {}
 
 void SmtpDialog::receive(std::string_view bytes) {
     for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -158,18 +154,5 @@ void SmtpDialog::send_quit(Outcome outcome) {
     if (outcome == Outcome::ok) phase_ = Phase::quit;
     output_ += "QUIT\r\n";
 }
-
-void SmtpDialog::finish(Outcome outcome) {
-    outcome_ = outcome;
-    step_ = Step::close;
-}
-
-void SmtpDialog::interrupted(Outcome outcome) {
-    if (step_ == Step::close) return;
-    const bool quitting = phase_ == Phase::quit || outcome_ != Outcome::ok;
-    finish(quitting ? outcome_ : outcome);
-}
-
-std::string SmtpDialog::take_output() { return std::exchange(output_, {}); }
 
 }  // namespace postfathom

@@ -5,12 +5,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "lib/destination/endpoint.hpp"
-#include "lib/diagnosis/evidence.hpp"
+#include "probes/dialog.hpp"
 
 namespace postfathom {
 
@@ -42,33 +40,12 @@ class SmtpReplyParser {
     bool garbled_ = false;
 };
 
-class SmtpDialog {
+class SmtpDialog : public Dialog {
   public:
-    static constexpr std::size_t max_bytes = 64 * 1024;  // of one direction of one connection
-
     SmtpDialog(Service service, std::string ehlo_name);
 
-    enum class Step {
-        wait,       // for more from the server
-        start_tls,  // the caller runs the handshake, then calls tls_established()
-        close,      // the conversation is over; outcome() says how
-    };
-
-    Step step() const { return step_; }
-    Phase phase() const { return phase_; }  // the last that was entered
-    Outcome outcome() const { return outcome_; }
-    const std::string& reply() const { return reply_; }  // printable; the last that matters
-    bool starttls_offered() const { return starttls_offered_; }
-    bool service_closing() const {
-        return closing_;
-    }  // 421: come again later (RFC 5321 section 3.8)
-
-    void receive(std::string_view bytes);
-    void tls_established();
-    std::string take_output();
-
-    // The server ended the connection, or the caller's deadline passed.
-    void interrupted(Outcome outcome);
+    void receive(std::string_view bytes) override;
+    void tls_established() override;
 
   private:
     void on_reply(const SmtpReply& reply);
@@ -77,23 +54,11 @@ class SmtpDialog {
     void on_starttls(const SmtpReply& reply);
     void send_ehlo();
     void send_quit(Outcome outcome);
-    void finish(Outcome outcome);
     bool refused(const SmtpReply& reply);
 
-    Service service_;
     std::string ehlo_name_;
     SmtpReplyParser parser_;
-    Step step_ = Step::wait;
-    Phase phase_ = Phase::greeting;
-    Outcome outcome_ = Outcome::ok;
-    std::string reply_;
-    std::string output_;
-    std::size_t received_ = 0;
-    bool tls_ = false;
-    bool greeted_ = false;
     bool helo_ = false;
-    bool starttls_offered_ = false;
-    bool closing_ = false;
 };
 
 }  // namespace postfathom

@@ -180,7 +180,6 @@ HandshakeFacts TlsSession::facts() const {
     SSL* session = impl_->session.get();
     facts.protocol = SSL_get_version(session);
     facts.cipher = SSL_get_cipher_name(session);
-    facts.resumed = SSL_session_reused(session) == 1;
     const auto group = SSL_get_negotiated_group(session);
     const char* name = group == 0 ? nullptr : SSL_group_to_name(session, static_cast<int>(group));
     facts.key_exchange = name == nullptr ? "" : name;

@@ -20,6 +20,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t max_interface_text = 64;  // IFNAMSIZ is 16, alternative names are longer
+constexpr std::size_t max_sizes_text = 64;
 constexpr std::size_t max_endpoints = 64;
 constexpr std::size_t max_next_hops = 16;
 
@@ -64,6 +65,7 @@ json::object encode_verdict(const KnownVerdict& verdict) {
     put(object, "path_mtu", verdict.path_mtu);
     if (verdict.path_mtu_exact) object["path_mtu_exact"] = true;
     if (verdict.usable_mss) object["usable_mss"] = packet_bytes(verdict.usable_mss->bytes);
+    if (!verdict.sizes.empty()) object["sizes"] = printable(verdict.sizes, max_sizes_text);
     object["since"] = milliseconds(verdict.since);
     object["measured_at"] = milliseconds(verdict.measured_at);
     return object;
@@ -87,6 +89,7 @@ KnownVerdict decode_verdict(JsonFields& outer) {
     verdict.path_mtu_exact = fields.flag("path_mtu_exact");
     if (const auto bytes = fields.optional_number("usable_mss", 0, max_packet_bytes))
         verdict.usable_mss = Mss{static_cast<std::uint32_t>(*bytes)};
+    verdict.sizes = fields.text_or_empty("sizes", max_sizes_text);
     verdict.since = fields.time("since");
     verdict.measured_at = fields.time("measured_at");
     if (fields.failed()) outer.adopt(fields);
@@ -281,6 +284,8 @@ json::object to_json(const KnownVerdict& verdict) {
     object["path_mtu_exact"] = verdict.path_mtu_exact;
     object["usable_mss"] = nullptr;
     if (verdict.usable_mss) object["usable_mss"] = packet_bytes(verdict.usable_mss->bytes);
+    object["sizes"] = nullptr;
+    if (!verdict.sizes.empty()) object["sizes"] = printable(verdict.sizes, max_sizes_text);
     object["since"] = to_rfc3339(verdict.since);
     object["measured_at"] = to_rfc3339(verdict.measured_at);
     object["summary"] = brief(verdict);

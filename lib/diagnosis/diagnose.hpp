@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "lib/diagnosis/diagnosis.hpp"
@@ -20,9 +21,17 @@ inline constexpr double max_false_claim_probability = 1e-4;
 // lost ones, when loss does not depend on size: 1 / C(small_received + large_lost, large_lost).
 double size_split_probability(std::uint32_t small_received, std::uint32_t large_lost);
 
+// Something worth knowing that is no verdict: a cause hint, a cached path MTU, a slow answer.
+struct Note {
+    std::string id;    // stable: "cached-path-mtu", "mss-clamped", "icmp-arrives", ...
+    std::string text;  // one sentence with numbers
+    bool operator==(const Note&) const = default;
+};
+
 struct EndpointVerdict {
     Diagnosis diagnosis;              // the worst of findings; healthy when there is none
     std::vector<Diagnosis> findings;  // worst first, without healthy
+    std::vector<Note> notes{};
 };
 
 EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor);

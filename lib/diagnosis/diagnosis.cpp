@@ -8,12 +8,16 @@
 namespace postfathom {
 namespace {
 
-constexpr NameTable<DiagnosisId, 24> diagnosis_names{{
+constexpr NameTable<DiagnosisId, 28> diagnosis_names{{
     {DiagnosisId::healthy, "healthy"},
+    {DiagnosisId::pmtu_reduced, "pmtu-reduced"},
     {DiagnosisId::pmtu_black_hole, "pmtu-black-hole"},
+    {DiagnosisId::size_specific_loss, "size-specific-loss"},
+    {DiagnosisId::large_hello_intolerance, "large-hello-intolerance"},
     {DiagnosisId::peer_stall, "peer-stall"},
     {DiagnosisId::reset_in_handshake, "reset-in-handshake"},
     {DiagnosisId::starttls_missing, "starttls-missing"},
+    {DiagnosisId::starttls_stripped, "starttls-stripped"},
     {DiagnosisId::tls_alert, "tls-alert"},
     {DiagnosisId::tls_protocol_mismatch, "tls-protocol-mismatch"},
     {DiagnosisId::tls_no_shared_cipher, "tls-no-shared-cipher"},
@@ -81,6 +85,7 @@ std::string brief(const Diagnosis& diagnosis) {
     if (diagnosis.path_mtu)
         text += fmt::format(", path MTU {}{}", diagnosis.path_mtu_exact ? "" : "at least ",
                             diagnosis.path_mtu->bytes);
+    if (!diagnosis.sizes.empty()) text += ", " + diagnosis.sizes;
     if (diagnosis.usable_mss) text += fmt::format(", MSS {} works", diagnosis.usable_mss->bytes);
     return text;
 }

@@ -13,10 +13,14 @@ namespace postfathom {
 
 enum class DiagnosisId {
     healthy,
+    pmtu_reduced,
     pmtu_black_hole,
+    size_specific_loss,
+    large_hello_intolerance,
     peer_stall,
     reset_in_handshake,
     starttls_missing,
+    starttls_stripped,
     tls_alert,
     tls_protocol_mismatch,
     tls_no_shared_cipher,
@@ -63,16 +67,21 @@ struct Diagnosis {
     // One sentence for the operator, with numbers; text from peers in it is printable().
     std::string summary;
     std::vector<std::string> ruled_out;  // identifiers of what the evidence excludes
-    std::optional<PathMtu> path_mtu;     // the size the verdict is about
+    // The size the verdict is about; of a black hole in both directions the smaller one.
+    std::optional<PathMtu> path_mtu;
     bool path_mtu_exact = false;
     std::optional<Mss> usable_mss;  // shown to work by a counter-probe
-    std::string settles;            // inconclusive only: what would settle it
+    // size_specific_loss and large_hello_intolerance: which sizes, in our own words, at most 64
+    // bytes: "segments of 513 bytes", "requests of 256-511 bytes".
+    std::string sizes;
+    std::string settles;  // inconclusive only: what would settle it
 
     bool operator==(const Diagnosis&) const = default;
 };
 
 // The short form for a deferral, a header or a log line, without addresses or peer's text:
 //   pmtu-black-hole inbound, path MTU 1400, MSS 1360 works
+//   size-specific-loss outbound, segments of 513 bytes
 std::string brief(const Diagnosis& diagnosis);
 
 }  // namespace postfathom

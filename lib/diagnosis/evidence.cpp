@@ -43,6 +43,27 @@ constexpr NameTable<StallShape, 5> stall_names{{
     {StallShape::hello_unacked, "hello-unacked"},
 }};
 
+constexpr NameTable<FlightShape, 5> flight_names{{
+    {FlightShape::complete, "complete"},
+    {FlightShape::hole, "hole"},
+    {FlightShape::scattered, "scattered"},
+    {FlightShape::shrunk, "shrunk"},
+    {FlightShape::unjudged, "unjudged"},
+}};
+
+constexpr NameTable<QuestionKind, 3> question_names{{
+    {QuestionKind::client_hello, "client-hello"},
+    {QuestionKind::noop, "noop"},
+    {QuestionKind::rset, "rset"},
+}};
+
+constexpr NameTable<DatagramOutcome, 4> datagram_names{{
+    {DatagramOutcome::passed, "passed"},
+    {DatagramOutcome::too_big, "too-big"},
+    {DatagramOutcome::silent, "silent"},
+    {DatagramOutcome::unusable, "unusable"},
+}};
+
 }  // namespace
 
 std::string_view to_string(Phase phase) { return name_in(phase_names, phase); }
@@ -54,5 +75,8 @@ std::optional<Outcome> parse_outcome(std::string_view text) {
 }
 
 std::string_view to_string(StallShape shape) { return name_in(stall_names, shape); }
+std::string_view to_string(FlightShape shape) { return name_in(flight_names, shape); }
+std::string_view to_string(QuestionKind kind) { return name_in(question_names, kind); }
+std::string_view to_string(DatagramOutcome outcome) { return name_in(datagram_names, outcome); }
 
 }  // namespace postfathom

@@ -139,7 +139,9 @@ struct HandshakeFacts {
     std::string protocol;  // "TLSv1.3"
     std::string cipher;
     std::string key_exchange;  // group name, "X25519"
-    bool resumed = false;
+    // A second handshake with the session of the first: true when it went without certificates.
+    // Unknown when it was not tried.
+    std::optional<bool> resumes;
     std::optional<CertificateFacts> certificate;
     std::string tls_error;  // OpenSSL's words for tls_alert and tls_error
     bool operator==(const HandshakeFacts&) const = default;
@@ -149,6 +151,89 @@ struct InboundPath {
     std::optional<PathMtu> path_mtu;  // largest size shown to pass
     bool exact = false;               // path_mtu passes and path_mtu + 1 was shown to fail
     bool operator==(const InboundPath&) const = default;
+};
+
+// How an outbound flight fared: one long ClientHello, cut into segments of rising size with small
+// control segments behind the large ones.
+enum class FlightShape {
+    complete,   // every segment was acknowledged
+    hole,       // up to a size acknowledged, nothing larger, and the controls selectively
+    scattered,  // larger segments were acknowledged while smaller ones were missing: loss
+    shrunk,     // the kernel's path MTU fell: a "too big" message arrived and was believed
+    unjudged,   // ended before it could be told, or could not be cut as wanted
+};
+std::string_view to_string(FlightShape shape);
+
+struct OutboundFlight {
+    FlightShape shape = FlightShape::unjudged;
+    Phase reached = Phase::connect;
+    Outcome outcome = Outcome::ok;
+    std::vector<PathMtu> sent;      // the sizes of its packets, in order, controls included
+    std::optional<PathMtu> passes;  // largest size that was acknowledged
+    std::optional<PathMtu> fails;   // smallest size above it that was not
+    // Transmissions, repeats included, that count for the bound (see max_false_claim_probability):
+    std::uint32_t small_acked = 0;  // up to `passes`
+    std::uint32_t small_lost = 0;
+    std::uint32_t large_lost = 0;  // of `fails` and more
+    PathMtu path_mtu_before;       // tcpi_pmtu, what the kernel believed
+    PathMtu path_mtu_after;
+    bool answered = false;  // the server answered this ClientHello
+    std::uint32_t hello_bytes = 0;
+    double seconds = 0;
+    TcpCounters counters;
+    bool operator==(const OutboundFlight&) const = default;
+};
+
+struct OutboundPath {
+    std::optional<PathMtu> path_mtu;  // largest size shown to pass
+    bool exact = false;               // path_mtu + 1 was shown to fail, or is more than we can send
+    bool operator==(const OutboundPath&) const = default;
+};
+
+// A request of a chosen size and shape, to learn whether those decide about the answer.
+enum class QuestionKind {
+    client_hello,
+    noop,  // NOOP with an argument, before TLS
+    rset,  // a group of RSET in one segment, before TLS (RFC 2920)
+};
+std::string_view to_string(QuestionKind kind);
+
+struct Question {
+    QuestionKind kind = QuestionKind::client_hello;
+    std::uint32_t bytes = 0;     // of the request: TCP payload
+    std::uint32_t segments = 1;  // it was cut into so many of about equal size
+    bool acknowledged = false;   // all of it, by TCP
+    bool answered = false;       // by the server, whatever it said
+    Outcome outcome = Outcome::ok;
+    std::uint32_t retransmits = 0;
+    double seconds = 0;
+    bool operator==(const Question&) const = default;
+};
+
+// A handshake with only one protocol version allowed, after the default one failed.
+struct ProtocolTrial {
+    std::string protocol;  // "TLSv1.2"
+    Outcome outcome = Outcome::ok;
+    std::string tls_error;  // printable
+    bool operator==(const ProtocolTrial&) const = default;
+};
+
+// A datagram that may not be fragmented, as tracepath(8) sends it.
+enum class DatagramOutcome {
+    passed,   // the destination answered: port unreachable, or echo reply
+    too_big,  // a router or our own kernel says what fits (claims of others: bounded, never proof)
+    silent,
+    unusable,  // could not be sent
+};
+std::string_view to_string(DatagramOutcome outcome);
+
+struct DatagramProbe {
+    bool echo = false;  // ICMP echo; else UDP to a closed port
+    PathMtu size;
+    DatagramOutcome outcome = DatagramOutcome::silent;
+    std::optional<PathMtu> reported;  // with too_big
+    std::optional<IpAddress> router;  // who said so; nothing: our own kernel
+    bool operator==(const DatagramProbe&) const = default;
 };
 
 // Everything known about one endpoint from one vantage after one probe.
@@ -165,9 +250,17 @@ struct Evidence {
     // The first attempt that stalled completed later, while we went on measuring.
     bool first_attempt_recovered = false;
     std::vector<Attempt> attempts;
-    InboundPath inbound;                      // what the search concluded
+    InboundPath inbound;  // what the search concluded
+    std::vector<OutboundFlight> flights;
+    OutboundPath outbound;  // what the flights and the datagrams show
+    std::vector<DatagramProbe> datagrams;
+    std::vector<Question> questions;
+    std::vector<ProtocolTrial> protocol_trials;
     std::optional<HandshakeFacts> handshake;  // of the first attempt that completed
     std::uint32_t connections = 0;
+    std::uint32_t aborted = 0;  // of them, left in the middle of a handshake
+    // The search ended for want of connections, not for want of questions.
+    bool budget_ended = false;
     double seconds = 0;
     bool operator==(const Evidence&) const = default;
 };

@@ -28,6 +28,7 @@ KnownVerdict remember(const Diagnosis& found, WallTime now) {
                         .path_mtu = found.path_mtu,
                         .path_mtu_exact = found.path_mtu_exact,
                         .usable_mss = found.usable_mss,
+                        .sizes = found.sizes,
                         .since = now,
                         .measured_at = now};
 }
@@ -55,6 +56,7 @@ std::string brief(const KnownVerdict& verdict) {
     diagnosis.path_mtu = verdict.path_mtu;
     diagnosis.path_mtu_exact = verdict.path_mtu_exact;
     diagnosis.usable_mss = verdict.usable_mss;
+    diagnosis.sizes = verdict.sizes;
     return brief(diagnosis);
 }
 

@@ -21,6 +21,7 @@ struct KnownVerdict {
     std::optional<PathMtu> path_mtu;
     bool path_mtu_exact = false;
     std::optional<Mss> usable_mss;
+    std::string sizes{};  // see Diagnosis::sizes
     WallTime
         since{};  // when this identifier (with this direction) was first found, without a break
     WallTime measured_at{};  // when it was last confirmed

@@ -66,8 +66,8 @@ json::object path_mtu_json(const Evidence& evidence) {
     json::object object;
     object["inbound"] = bytes_or_null(inbound.path_mtu);
     object["inbound_exact"] = inbound.path_mtu.has_value() && inbound.exact;
-    object["outbound"] = nullptr;
-    object["outbound_exact"] = false;
+    object["outbound"] = bytes_or_null(evidence.outbound.path_mtu);
+    object["outbound_exact"] = evidence.outbound.path_mtu.has_value() && evidence.outbound.exact;
     object["discovery_works"] = discovery ? json::value(*discovery) : json::value(nullptr);
     return object;
 }
@@ -119,6 +119,7 @@ json::object handshake_json(const Evidence& evidence) {
     object["protocol"] = text_or_null(facts.protocol);
     object["cipher"] = text_or_null(facts.cipher);
     object["key_exchange"] = text_or_null(facts.key_exchange);
+    object["resumes"] = facts.resumes ? json::value(*facts.resumes) : json::value(nullptr);
     object["tls_error"] = text_or_null(facts.tls_error);
     object["certificate"] = certificate_json(facts);
     return object;
@@ -165,6 +166,75 @@ json::object attempt_json(const Attempt& attempt) {
     return object;
 }
 
+json::object flight_json(const OutboundFlight& flight) {
+    json::array sent;
+    for (const auto& size : flight.sent) sent.emplace_back(size.bytes);
+    json::object object;
+    object["shape"] = to_string(flight.shape);
+    object["reached"] = to_string(flight.reached);
+    object["outcome"] = to_string(flight.outcome);
+    object["sent"] = std::move(sent);
+    object["passes"] = bytes_or_null(flight.passes);
+    object["fails"] = bytes_or_null(flight.fails);
+    object["small_acked"] = flight.small_acked;
+    object["small_lost"] = flight.small_lost;
+    object["large_lost"] = flight.large_lost;
+    object["path_mtu_before"] = bytes_or_null(flight.path_mtu_before);
+    object["path_mtu_after"] = bytes_or_null(flight.path_mtu_after);
+    object["answered"] = flight.answered;
+    object["hello_bytes"] = count_or_null(flight.hello_bytes);
+    object["seconds"] = rounded(flight.seconds);
+    object["tcp"] = counters_json(flight.counters);
+    return object;
+}
+
+json::object question_json(const Question& question) {
+    json::object object;
+    object["kind"] = to_string(question.kind);
+    object["bytes"] = question.bytes;
+    object["segments"] = question.segments;
+    object["acknowledged"] = question.acknowledged;
+    object["answered"] = question.answered;
+    object["outcome"] = to_string(question.outcome);
+    object["retransmits"] = question.retransmits;
+    object["seconds"] = rounded(question.seconds);
+    return object;
+}
+
+json::object datagram_json(const DatagramProbe& datagram) {
+    json::object object;
+    object["kind"] = datagram.echo ? "icmp-echo" : "udp";
+    object["size"] = datagram.size.bytes;
+    object["outcome"] = to_string(datagram.outcome);
+    object["reported"] = bytes_or_null(datagram.reported);
+    object["router"] =
+        datagram.router ? json::value(datagram.router->to_string()) : json::value(nullptr);
+    return object;
+}
+
+json::object trial_json(const ProtocolTrial& trial) {
+    json::object object;
+    object["protocol"] = printable(trial.protocol);
+    object["outcome"] = to_string(trial.outcome);
+    object["tls_error"] = text_or_null(trial.tls_error);
+    return object;
+}
+
+// One JSON object per element, made by `make`.
+template <typename Element>
+json::array objects(const std::vector<Element>& elements, json::object (*make)(const Element&)) {
+    json::array array;
+    for (const auto& element : elements) array.push_back(make(element));
+    return array;
+}
+
+json::object note_json(const Note& note) {
+    json::object object;
+    object["id"] = note.id;
+    object["text"] = note.text;
+    return object;
+}
+
 json::object diagnosis_json(const Diagnosis& diagnosis) {
     json::object object;
     object["id"] = to_string(diagnosis.id);
@@ -179,6 +249,7 @@ json::object diagnosis_json(const Diagnosis& diagnosis) {
     object["path_mtu_exact"] = diagnosis.path_mtu_exact;
     object["usable_mss"] =
         diagnosis.usable_mss ? json::value(diagnosis.usable_mss->bytes) : json::value(nullptr);
+    object["sizes"] = text_or_null(diagnosis.sizes);
     object["settles"] = text_or_null(diagnosis.settles);
     return object;
 }
@@ -193,12 +264,10 @@ json::object finding_json(const Diagnosis& finding) {
 
 json::object endpoint_json(const EndpointReport& report) {
     const auto& evidence = report.evidence;
-    json::array attempts;
-    for (const auto& attempt : evidence.attempts) attempts.push_back(attempt_json(attempt));
-    json::array findings;
-    for (const auto& finding : report.verdict.findings) findings.push_back(finding_json(finding));
     json::object cost;
     cost["connections"] = evidence.connections;
+    cost["aborted"] = evidence.aborted;
+    cost["budget_ended"] = evidence.budget_ended;
     cost["seconds"] = rounded(evidence.seconds);
 
     json::object object;
@@ -213,9 +282,14 @@ json::object endpoint_json(const EndpointReport& report) {
     object["path_mtu"] = path_mtu_json(evidence);
     object["handshake"] = handshake_json(evidence);
     object["timings"] = timings_json(evidence);
-    object["attempts"] = std::move(attempts);
+    object["attempts"] = objects(evidence.attempts, attempt_json);
+    object["flights"] = objects(evidence.flights, flight_json);
+    object["datagrams"] = objects(evidence.datagrams, datagram_json);
+    object["questions"] = objects(evidence.questions, question_json);
+    object["protocol_trials"] = objects(evidence.protocol_trials, trial_json);
     object["diagnosis"] = diagnosis_json(report.verdict.diagnosis);
-    object["findings"] = std::move(findings);
+    object["findings"] = objects(report.verdict.findings, finding_json);
+    object["notes"] = objects(report.verdict.notes, note_json);
     object["cost"] = std::move(cost);
     return object;
 }
@@ -244,18 +318,13 @@ Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& n
 }
 
 boost::json::object to_json(const Report& report) {
-    json::array endpoints;
-    for (const auto& endpoint : report.endpoints) endpoints.push_back(endpoint_json(endpoint));
-    json::array suggestions;
-    for (const auto& suggestion : report.suggestions)
-        suggestions.push_back(suggestion_json(suggestion));
     json::object object;
     object["schema"] = report_schema;
     object["destination"] = printable(report.destination);
     object["tls_floor"] = to_string(report.floor);
-    object["endpoints"] = std::move(endpoints);
+    object["endpoints"] = objects(report.endpoints, endpoint_json);
     object["diagnosis"] = diagnosis_json(report.diagnosis);
-    object["suggestions"] = std::move(suggestions);
+    object["suggestions"] = objects(report.suggestions, suggestion_json);
     return object;
 }
 

@@ -176,6 +176,13 @@ std::string path_in_words(const Evidence& evidence) {
     return text;
 }
 
+std::string outbound_in_words(const Evidence& evidence) {
+    const auto& path = evidence.outbound;
+    if (!path.path_mtu) return "";
+    return fmt::format("{}{} bytes from us to the server", path.exact ? "" : "at least ",
+                       path.path_mtu->bytes);
+}
+
 bool went_through(const Attempt& attempt) {
     return (attempt.outcome == Outcome::ok && attempt.reached >= Phase::handshake) ||
            (attempt.stall == StallShape::none && attempt.allowed.bytes > 0 &&
@@ -250,6 +257,7 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
     line("Conversation", conversation(evidence));
     line("Reply", printable(evidence.reply, 256));
     line("Path MTU", path_in_words(evidence));
+    line("", outbound_in_words(evidence));
     line("Sizes tried", sizes_tried(evidence));
     if (evidence.handshake) {
         line("TLS", tls_in_words(*evidence.handshake));
@@ -260,6 +268,7 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
         if (finding != found)
             line(severity_in_words(finding.severity),
                  fmt::format("{}: {}", to_string(finding.id), printable(finding.summary, 400)));
+    for (const auto& note : report.verdict.notes) line("Note", printable(note.text, 400));
     if (evidence.connections > 0)
         line("Cost", fmt::format("{} connection{}, {:.1f} s", evidence.connections,
                                  evidence.connections == 1 ? "" : "s", evidence.seconds));

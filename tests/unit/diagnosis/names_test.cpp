@@ -16,8 +16,8 @@ TEST_CASE("every diagnosis identifier is read back from its name") {
         names.insert(to_string(id));
         CHECK(parse_diagnosis_id(to_string(id)) == id);
     }
-    CHECK(names.size() == 24);
-    CHECK(all_diagnosis_ids().size() == 24);
+    CHECK(names.size() == 28);
+    CHECK(all_diagnosis_ids().size() == 28);
     CHECK(names.count("pmtu-black-hole") == 1);
     CHECK(names.count("certificate-incomplete-chain") == 1);
     CHECK_FALSE(parse_diagnosis_id("pmtu_black_hole"));

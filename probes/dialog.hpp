@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A conversation with a mail server from its greeting to the start of TLS, and from the end of the
+// handshake to the good-bye. Sans I/O: bytes in, bytes out. What the server says is bounded and
+// never trusted. smtp_dialog and imap_dialog say what is spoken.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lib/destination/endpoint.hpp"
+#include "lib/diagnosis/evidence.hpp"
+
+namespace postfathom {
+
+class Dialog {
+  public:
+    static constexpr std::size_t max_bytes = 64 * 1024;  // of one direction of one connection
+
+    enum class Step {
+        wait,       // for more from the server
+        start_tls,  // the caller runs the handshake, then calls tls_established()
+        close,      // the conversation is over; outcome() says how
+    };
+
+    virtual ~Dialog() = default;
+    Dialog(const Dialog&) = delete;
+    Dialog& operator=(const Dialog&) = delete;
+
+    Step step() const { return step_; }
+    Phase phase() const { return phase_; }  // the last that was entered
+    Outcome outcome() const { return outcome_; }
+    const std::string& reply() const { return reply_; }  // printable; the last that matters
+    bool starttls_offered() const { return starttls_offered_; }
+    // The server asks us to come again later: 421 (RFC 5321 section 3.8), BYE (RFC 3501 7.1.5).
+    bool service_closing() const { return closing_; }
+
+    virtual void receive(std::string_view bytes) = 0;
+    virtual void tls_established() = 0;
+    std::string take_output() { return std::exchange(output_, {}); }
+
+    // The server ended the connection, or the caller's deadline passed.
+    void interrupted(Outcome outcome);
+
+  protected:
+    explicit Dialog(Service service);
+    void finish(Outcome outcome);
+
+    Service service_;
+    Step step_ = Step::wait;
+    Phase phase_ = Phase::greeting;
+    Outcome outcome_ = Outcome::ok;
+    std::string reply_;
+    std::string output_;
+    std::size_t received_ = 0;
+    bool tls_ = false;
+    bool greeted_ = false;
+    bool starttls_offered_ = false;
+    bool closing_ = false;
+};
+
+// The one that the service speaks. `own_name`: what we say in EHLO.
+std::unique_ptr<Dialog> make_dialog(Service service, const std::string& own_name);
+
+}  // namespace postfathom

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/endpoint_run.hpp"
+
+#include <utility>
+
+namespace postfathom {
+
+EndpointRun::EndpointRun(const ProbePlan& plan, const TlsContext& tls, EndpointProgressSink sink)
+    : plan_(plan), tls_(tls), sink_(std::move(sink)) {
+    evidence.endpoint = plan.endpoint;
+}
+
+bool EndpointRun::may_connect(bool may_abort) {
+    if (told_to_go_ || Clock::now() >= plan_.deadline) return false;
+    const bool left = evidence.connections < plan_.max_connections &&
+                      (!may_abort || evidence.aborted < plan_.max_aborted);
+    evidence.budget_ended = evidence.budget_ended || !left;
+    return left;
+}
+
+MailConnection::PhaseSink EndpointRun::connecting() {
+    ++evidence.connections;
+    return [this](Phase phase) { report(phase); };
+}
+
+void EndpointRun::connected(const Dialog& dialog, bool aborted) {
+    told_to_go_ = told_to_go_ || dialog.service_closing();
+    if (aborted) ++evidence.aborted;
+}
+
+void EndpointRun::report(Phase phase) {
+    progress.phase = phase;
+    progress.connections = evidence.connections;
+    if (sink_) sink_(progress);
+}
+
+}  // namespace postfathom

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/inbound_probe.hpp"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "probes/tcp_evidence.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+// The first attempt is there to compare with.
+constexpr std::chrono::duration<double> patience_beside_others{0};
+
+class InboundProbe {
+  public:
+    InboundProbe(EndpointRun& run, HandshakeProbe& first)
+        : run_(run),
+          first_(first),
+          search_(run.plan().endpoint.address.family(), option_bytes(first.attempt().counters)) {}
+
+    asio::awaitable<void> search();
+
+  private:
+    asio::awaitable<void> try_size(PathMtu size);
+    asio::awaitable<void> wait_for_first(Clock::time_point until);
+    void tell(const HandshakeProbe& probe);
+    void count_lost();
+    void report();
+
+    EndpointRun& run_;
+    HandshakeProbe& first_;
+    PathMtuSearch search_;
+    std::vector<SizeOutcome> outcomes_;  // of evidence.attempts
+};
+
+void InboundProbe::report() {
+    run_.progress.passes = search_.passes();
+    run_.progress.fails = search_.fails();
+    run_.report(Phase::handshake);
+}
+
+void InboundProbe::tell(const HandshakeProbe& probe) {
+    const auto& attempt = probe.attempt();
+    outcomes_.push_back(size_outcome(probe));
+    search_.told({attempt.allowed, outcomes_.back(), attempt.largest_received,
+                  attempt.small_received, probe.flight_bytes()});
+}
+
+asio::awaitable<void> InboundProbe::try_size(PathMtu size) {
+    auto& evidence = run_.evidence;
+    run_.progress.trying = size;
+    const auto probe = std::make_unique<HandshakeProbe>(run_.plan(), run_.tls(), size,
+                                                        patience_beside_others, run_.connecting());
+    co_await probe->run();
+    run_.connected(probe->dialog(), probe->stalled());
+    probe->close();
+    evidence.attempts.push_back(probe->attempt());
+    if (probe->attempt().outcome == Outcome::ok && !evidence.handshake)
+        evidence.handshake = probe->handshake();
+    tell(*probe);
+    report();
+}
+
+// The first attempt completes late when path MTU discovery works, when the loss was chance, when
+// the server is slow, or when its kernel gives up large packets by itself.
+asio::awaitable<void> InboundProbe::wait_for_first(Clock::time_point until) {
+    const bool completed = co_await first_.go_on(until);
+    if (!completed) co_return;
+    run_.evidence.first_attempt_recovered = true;
+    run_.evidence.handshake = first_.handshake();
+    run_.evidence.attempts.front().largest_received = first_.attempt().largest_received;
+}
+
+asio::awaitable<void> InboundProbe::search() {
+    auto& evidence = run_.evidence;
+    tell(first_);
+    while (const auto size = search_.next()) {
+        if (!run_.may_connect(true)) break;
+        co_await try_size(*size);
+        if (first_.moved()) co_await wait_for_first(Clock::now() + 1s);
+        if (evidence.first_attempt_recovered) break;
+    }
+    evidence.inbound = search_.result();
+    count_lost();
+    run_.progress.trying.reset();
+    if (evidence.inbound.exact || evidence.first_attempt_recovered) co_return;
+    // Nothing certain was found: a slow server still may answer.
+    run_.report(Phase::handshake);
+    co_await wait_for_first(first_.hello_sent() + run_.plan().handshake_timeout);
+}
+
+// How large the flight is shows only when one has arrived, so what the stalled attempts lost is
+// counted at the end.
+void InboundProbe::count_lost() {
+    auto& attempts = run_.evidence.attempts;
+    for (std::size_t i = 0; i < attempts.size(); ++i)
+        attempts[i].large_lost = search_.large_lost(attempts[i].allowed, outcomes_[i]);
+}
+
+asio::awaitable<void> run_to_end(std::unique_ptr<InboundProbe> probe) { co_await probe->search(); }
+
+}  // namespace
+
+SizeOutcome size_outcome(const HandshakeProbe& probe) {
+    const auto& attempt = probe.attempt();
+    if (probe.full_size_arrived()) return SizeOutcome::passed;
+    if (attempt.outcome == Outcome::ok) return SizeOutcome::short_flight;
+    switch (attempt.stall) {
+        case StallShape::gap:
+            return SizeOutcome::gap;
+        case StallShape::lost_reply:
+        case StallShape::silent_acked:
+            return SizeOutcome::silent;
+        case StallShape::hello_unacked:
+        case StallShape::none:
+            break;
+    }
+    return SizeOutcome::failed;
+}
+
+asio::awaitable<void> search_inbound(EndpointRun& run, HandshakeProbe& first) {
+    return run_to_end(std::make_unique<InboundProbe>(run, first));
+}
+
+}  // namespace postfathom
