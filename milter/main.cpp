@@ -103,8 +103,8 @@ int start(const Settings& settings) {
         log::error("milter.socket_mode: {}", mode.error().message);
         return 1;
     }
-    const auto listening =
-        listen_unix({.path = milter.socket, .mode = *mode, .owner = "", .group = ""});
+    raise_descriptor_limit();
+    const auto listening = listen_unix_for_postfix(milter.socket, *mode);
     if (!listening) {
         log::error("{}", listening.error().message);
         return 1;

@@ -25,16 +25,19 @@ MilterService::MilterService(const Settings& settings, std::string host_token,
       host_token_(std::move(host_token)),
       send_(std::move(send)),
       clock_(std::move(clock)),
-      gate_(notices_per_interval, notice_interval) {}
+      pace_(notice_interval, notices_per_interval) {}
 
-void MilterService::notify(const Notice& notice, std::string key,
+void MilterService::notify(const Notice& notice, const std::string& key,
                            std::chrono::steady_clock::time_point now) {
     {
         // Mail waits for no lock: when another session is here just now, a later message will ask.
-        const std::unique_lock lock(gate_mutex_, std::try_to_lock);
-        if (!lock.owns_lock() || !gate_.let_through(std::move(key), now)) return;
+        const std::unique_lock lock(pace_mutex_, std::try_to_lock);
+        if (!lock.owns_lock() || !pace_.allow(key, now)) return;
     }
-    send_(notice);
+    if (send_(notice)) return;
+    // The prober is down or busy: the next message may tell it.
+    const std::unique_lock lock(pace_mutex_, std::try_to_lock);
+    if (lock.owns_lock()) pace_.retract(key);
 }
 
 void MilterSession::recipient(const RecipientMacros& macros) {

@@ -11,11 +11,11 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/net/notice.hpp"
 #include "milter/envelope.hpp"
-#include "milter/notice_gate.hpp"
 
 namespace postfathom {
 
@@ -27,7 +27,8 @@ class MilterService {
                   std::function<WallTime()> clock = wall_now);
 
     // At most once per `key` and ten minutes; never waits.
-    void notify(const Notice& notice, std::string key, std::chrono::steady_clock::time_point now);
+    void notify(const Notice& notice, const std::string& key,
+                std::chrono::steady_clock::time_point now);
 
     const CacheReader& cache() const { return cache_; }
     const AgeLimits& age_limits() const { return age_; }
@@ -48,8 +49,8 @@ class MilterService {
     const std::string host_token_;
     const std::function<bool(const Notice&)> send_;
     const std::function<WallTime()> clock_;
-    std::mutex gate_mutex_;
-    NoticeGate gate_;
+    std::mutex pace_mutex_;
+    Pace pace_;
 };
 
 class MilterSession {

@@ -38,6 +38,7 @@ DeliveryJoin::Process& DeliveryJoin::process(std::uint32_t pid, Time now) {
 
 void DeliveryJoin::line(const LogLine& line, Time now) {
     if (line.pid == 0 || line.program == "error") return;  // error(8) asks nothing
+    if (!host_.empty() && line.host != host_) return;
     auto& state = process(line.pid, now);
     if (const auto* status = std::get_if<DeliveryStatus>(&line.event)) {
         status_line(state, line, *status, now);
@@ -64,6 +65,7 @@ void DeliveryJoin::status_line(Process& state, const LogLine& line, const Delive
                                      [&](const Answer& a) { return a.text_hash == hash; });
     if (answer != state.unlogged.end()) {
         delays_[next_delay_++ % delays_.size()] = now - answer->at;
+        host_ = line.host;
         state.unlogged.erase(state.unlogged.begin(), answer + 1);
     }
     if (!state.candidate) return;
@@ -91,15 +93,18 @@ DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Ti
     if (now < settled) return WaitUntil{settled};
 
     auto& state = process(pid, now);
-    while (!state.unlogged.empty() && now - state.unlogged.front().at > lost_after)
+    while (!state.unlogged.empty() && now - state.unlogged.front().at > lost_after) {
         state.unlogged.pop_front();
+        host_.clear();  // the host may have been renamed
+    }
     if (state.unlogged.empty()) state.overflowed = false;
     const auto certain = [&] {
         if (!state.candidate || !state.unlogged.empty() || state.overflowed) return false;
         const auto& candidate = *state.candidate;
-        const auto since = candidate.queue_id.empty()
-                               ? candidate.read_at
-                               : std::max(state.last_answer, candidate.read_at);
+        const bool further = !candidate.queue_id.empty();
+        if (further && asked - state.last_answer > same_loop && now < end) return false;
+        const auto since =
+            further ? std::max(state.last_answer, candidate.read_at) : candidate.read_at;
         return fits(kind, candidate.kind) && asked - since <= max_age;
     };
     if (certain()) return state.candidate->peer;

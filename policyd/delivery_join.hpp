@@ -22,12 +22,17 @@
 //   3. It came at most max_age before the question, since smtp(8) asks at once after writing it;
 //   for a
 //      further recipient, the last answer was at most max_age before the question.
-//   4. A settle time has passed since the question without a contradicting line: twice what status
+//   4. For a further recipient the whole bounded wait has passed, unless it asked at once after the
+//   last
+//      answer: the next delivery may have asked, and its own trouble line be on the way.
+//   5. A settle time has passed since the question without a contradicting line: twice what status
 //   lines
 //      lately took to come back, at least min_settle.
-//   5. Its kind fits the question: a handshake error for "Cannot start TLS", a certificate error
+//   6. Its kind fits the question: a handshake error for "Cannot start TLS", a certificate error
 //   for
 //      "Server certificate not verified".
+// Lines of another host, in a log that gathers several, are none of ours: ours is the host on whose
+// lines our answers came back.
 // A closed connection means nothing: smtp(8) closes one after 10 s without use and after 100 s, and
 // a pid that is used again is told by 3. Otherwise the answer is "unknown", after the bounded wait,
 // and the text stays as it was.
@@ -55,6 +60,9 @@ class DeliveryJoin {
     static constexpr std::size_t max_processes = 4096;
     static constexpr std::size_t max_unlogged = 64;  // answers of one process
     static constexpr Duration max_age = std::chrono::milliseconds{500};
+    // smtp(8) asks for all recipients of a delivery in one loop. The next delivery takes a name
+    // lookup, a connection and four round trips first.
+    static constexpr Duration same_loop = std::chrono::milliseconds{2};
     static constexpr Duration lost_after = std::chrono::seconds{60};
     static constexpr Duration min_settle = std::chrono::milliseconds{20};
 
@@ -100,6 +108,7 @@ class DeliveryJoin {
     Duration settle_time(Duration patience) const;
 
     std::unordered_map<std::uint32_t, Process> processes_;
+    std::string host_;  // on whose lines our answers come back; empty: not known yet
     std::array<Duration, 4> delays_{};  // of the last status lines, from answer to reading
     std::size_t next_delay_ = 0;
 };

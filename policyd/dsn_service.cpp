@@ -156,8 +156,11 @@ void DsnService::answer(std::uint32_t pid, std::string_view key, const DsnQuesti
                         const std::optional<LoggedPeer>& peer, std::string& out) {
     if (!peer) return leave_alone(pid, key, out);
     const auto decided = answer_dsn(key, question, *peer, cache_, wall_now(), settings_.cache.age);
-    if (decided.notice && failures_.allow(to_string(decided.notice->endpoint), Clock::now()))
-        notices_.send(*decided.notice);
+    if (decided.notice) {
+        const auto place = to_string(decided.notice->endpoint);
+        if (failures_.allow(place, Clock::now()) && !notices_.send(*decided.notice))
+            failures_.retract(place);  // the prober is down: the next deferral may tell it
+    }
     if (!decided.text) return leave_alone(pid, key, out);
     join_.answered(pid, *decided.text, Clock::now());
     append_found(out, *decided.text);

@@ -9,13 +9,13 @@
 #include <string>
 #include <unordered_map>
 
+#include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/mail_log/follower.hpp"
 #include "lib/net/notice.hpp"
 #include "policyd/connection.hpp"
 #include "policyd/delivery_join.hpp"
-#include "policyd/pace.hpp"
 #include "policyd/tables.hpp"
 
 namespace postfathom {

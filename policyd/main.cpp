@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // postfathom-policyd: answers Postfix from the probe cache. Runs in the foreground.
-#include <sys/resource.h>
-
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -14,20 +12,13 @@
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "policyd/server.hpp"
+#include "policyd/watchdog.hpp"
 
 namespace postfathom {
 
 namespace {
 
 constexpr const char* program = "postfathom-policyd";
-
-// Every connection costs a descriptor, and each smtpd(8) and smtp(8) process keeps one.
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 void say_what_to_paste(const Settings& settings) {
     log::info("ready; in main.cf: smtp_delivery_status_filter = socketmap:unix:{}:dsn",
@@ -62,16 +53,17 @@ void reload(const std::string& file, Settings& settings) {
 }
 
 void on_signals(boost::asio::signal_set& signals, const std::string& file, Settings& settings,
-                Server& server) {
+                Server& server, Watchdog& watchdog) {
     signals.async_wait([&](boost::system::error_code error, int number) {
         if (error) return;
         if (number == SIGHUP) {
             reload(file, settings);
-            return on_signals(signals, file, settings, server);
+            return on_signals(signals, file, settings, server, watchdog);
         }
         log::info("ending on {}; Postfix goes on without us",
                   number == SIGINT ? "SIGINT" : "SIGTERM");
         server.stop();
+        watchdog.stop();
     });
 }
 
@@ -82,6 +74,7 @@ int run(const std::string& file) {
         return 2;
     }
     log::start(program, settings->log.target, settings->log.level);
+    std::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
 
     boost::asio::io_context io(1);  // one thread
@@ -94,7 +87,8 @@ int run(const std::string& file) {
     }
     say_what_to_paste(*settings);
     boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
-    on_signals(signals, file, *settings, server);
+    Watchdog watchdog(io);
+    on_signals(signals, file, *settings, server, watchdog);
     io.run();
     return 0;
 }

@@ -59,8 +59,9 @@ std::string PolicyService::host_token() const {
 
 void PolicyService::answer(const PolicyRequest& request, std::string& out) {
     const auto finding = find_for_recipient(request, cache_, wall_now(), settings_.cache.age);
-    if (finding.wanted && wanted_.allow(finding.next_hop, std::chrono::steady_clock::now()))
-        notices_.send(VerdictWanted{finding.next_hop});
+    if (finding.wanted && wanted_.allow(finding.next_hop, std::chrono::steady_clock::now()) &&
+        !notices_.send(VerdictWanted{finding.next_hop}))
+        wanted_.retract(finding.next_hop);  // the prober is down: the next request may tell it
     out += "action=";
     if (finding.verdict) {
         const auto mode = settings_.policy.mode;

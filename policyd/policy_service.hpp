@@ -7,11 +7,11 @@
 #include <string>
 #include <unordered_set>
 
+#include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/net/notice.hpp"
 #include "policyd/connection.hpp"
-#include "policyd/pace.hpp"
 #include "policyd/policy_request.hpp"
 
 namespace postfathom {

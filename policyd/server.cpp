@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policyd/server.hpp"
 
-#include <grp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,21 +20,6 @@ std::uint32_t peer_pid(int socket) {
     socklen_t size = sizeof credentials;
     if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return 0;
     return credentials.pid > 0 ? static_cast<std::uint32_t>(credentials.pid) : 0;
-}
-
-// Postfix's processes ask as user and group postfix, which must reach the socket.
-Result<int> listen_for_postfix(const std::string& path, mode_t mode) {
-    const bool has_group = ::getgrnam("postfix") != nullptr;
-    auto listening = listen_unix({path, mode, "", has_group ? "postfix" : ""});
-    if (listening || !has_group || ::geteuid() == 0) return listening;
-    // Not a member of the group: the operator may have arranged access otherwise.
-    auto as_we_are = listen_unix({path, mode, "", ""});
-    if (!as_we_are) return listening;
-    log::warning(
-        "{}: cannot give the socket to group postfix ({}); see that user postfix may "
-        "connect to it",
-        path, listening.error().message);
-    return as_we_are;
 }
 
 }  // namespace
@@ -58,7 +42,7 @@ Result<void> Acceptor::listen(const std::string& path, const std::string& mode) 
     if (error)
         return fail(ErrorCode::io, fmt::format("{}: {}; create it, and let us write in it",
                                                directory.string(), error.message()));
-    const auto listening = listen_for_postfix(path, *bits);
+    const auto listening = listen_unix_for_postfix(path, *bits);
     if (!listening) return tl::make_unexpected(listening.error());
     path_ = path;
     acceptor_.assign(boost::asio::local::stream_protocol(), *listening);

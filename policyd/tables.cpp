@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policyd/tables.hpp"
 
+#include <algorithm>
+#include <initializer_list>
+#include <tuple>
+
 #include "lib/base/text.hpp"
 #include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/header.hpp"
@@ -41,6 +45,56 @@ FailureSeen failure(const EndpointRecord* record, const LoggedPeer& peer, std::s
     return notice;
 }
 
+// What may stand behind a failure of that kind. A verdict on something else, however certain, does
+// not explain it, and in the text it would mislead.
+bool explains(DiagnosisId id, TroubleKind kind) {
+    const auto any_of = [id](std::initializer_list<DiagnosisId> ids) {
+        return std::find(ids.begin(), ids.end(), id) != ids.end();
+    };
+    using enum DiagnosisId;
+    const bool of_path =
+        any_of({pmtu_black_hole, size_specific_loss, large_hello_intolerance, lossy_path});
+    const bool of_handshake = of_path || any_of({peer_stall, reset_in_handshake});
+    switch (kind) {
+        case TroubleKind::handshake_error:
+        case TroubleKind::cannot_start_tls:
+            return of_handshake || any_of({tls_alert, tls_protocol_mismatch, tls_no_shared_cipher,
+                                           tls_garbage, certificate_weak});
+        case TroubleKind::certificate_error:
+            return any_of({certificate_expired, certificate_not_yet_valid, certificate_self_signed,
+                           certificate_untrusted, certificate_incomplete_chain,
+                           certificate_name_mismatch, certificate_weak});
+        case TroubleKind::conversation_timed_out:
+        case TroubleKind::lost_connection:
+            return of_handshake || any_of({greeting_timeout, greeting_rejected, tls_garbage});
+        case TroubleKind::connect_failed:
+            return any_of({unreachable, refused, no_route, lossy_path});
+        case TroubleKind::tls_not_offered:
+            return any_of({starttls_missing, starttls_stripped});
+        case TroubleKind::refused_to_talk:
+            return any_of({greeting_rejected});
+    }
+    return false;
+}
+
+// Several names and ports may share an address. What is known under the name of the failure comes
+// first, then what is newest; without a port in the text, port 25 comes before others.
+std::optional<EndpointRecord> record_of(const LoggedPeer& peer, const CacheReader& cache,
+                                        WallTime now, const AgeLimits& limits) {
+    std::optional<EndpointRecord> best;
+    const auto name = to_lower(peer.host);
+    const auto rank = [&](const EndpointRecord& record) {
+        return std::tuple(record.endpoint.port == peer.port.value_or(25),
+                          record.endpoint.name == name, record.verdict.measured_at);
+    };
+    for (auto& record : cache.endpoints_at(peer.address)) {
+        if (peer.port && record.endpoint.port != *peer.port) continue;
+        if (freshness(record.verdict, now, limits) == Freshness::expired) continue;
+        if (!best || rank(record) > rank(*best)) best = std::move(record);
+    }
+    return best;
+}
+
 // States in which a restriction's answer can be about one recipient's way. VRFY and ETRN start
 // no delivery of this client's mail, and END-OF-MESSAGE allows no PREPEND.
 bool is_about_recipient(const PolicyRequest& request) {
@@ -62,17 +116,19 @@ std::optional<DsnQuestion> parse_dsn_key(std::string_view key) {
 
 DsnAnswer answer_dsn(std::string_view key, const DsnQuestion& question, const LoggedPeer& peer,
                      const CacheReader& cache, WallTime now, const AgeLimits& limits) {
-    const auto record =
-        peer.port ? cache.endpoint(peer.address, *peer.port) : cache.endpoint(peer.address);
+    const auto record = record_of(peer, cache, now, limits);
     DsnAnswer answer;
-    const auto age = record ? freshness(record->verdict, now, limits) : Freshness::expired;
-    if (record && age != Freshness::expired && ill(record->verdict)) {
+    const bool of_this = record && explains(record->verdict.id, question.kind);
+    if (of_this && ill(record->verdict)) {
         const auto tag = printable(brief(record->verdict), max_dsn_tag - sizeof " (path: )" + 1);
         answer.text = std::string(key) + " (path: " + tag + ")";
     }
     // Without a port in text or cache it is not known where to look.
     const bool endpoint_known = record || peer.port;
-    if (endpoint_known && (age != Freshness::fresh || !answer.text))
+    const bool fresh =
+        record && freshness(record->verdict, now, limits) == Freshness::fresh && answer.text;
+    // A server that asks to be left alone for a while is.
+    if (endpoint_known && !fresh && question.kind != TroubleKind::refused_to_talk)
         answer.notice = failure(record ? &*record : nullptr, peer, question.reason);
     return answer;
 }

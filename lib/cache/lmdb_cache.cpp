@@ -2,6 +2,7 @@
 #include "lib/cache/lmdb_cache.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -80,6 +81,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         const auto records = encode_change(change);
         if (!records) return tl::make_unexpected(records.error());
         clear_dead_readers();
+        leave_removed_file();
         if (auto room = keep_bytes(); !room) return room;
         if (auto room = keep_entries(change); !room) return room;
         return write([&records](WriteTransaction& writing) {
@@ -257,6 +259,19 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         int dead = 0;
         mdb_reader_check(environment_->get(), &dead);
         if (dead > 0) log::debug("cache: {} readers ended without a word", dead);
+    }
+
+    // Somebody took the file away. What went on into it would reach no reader; write() makes a new
+    // one.
+    void leave_removed_file() {
+        if (environment_ == nullptr) return;
+        const auto file = shared().directory() / data_file_name;
+        struct stat status{};
+        if (::stat(file.c_str(), &status) == 0 &&
+            environment_->is_file(status.st_dev, status.st_ino))
+            return;
+        log::warning("cache: {} was removed or replaced; starting an empty one", file.string());
+        environment_ = nullptr;
     }
 
     void start_over(const std::string& why) {

@@ -79,34 +79,22 @@ std::optional<KnownWay> LmdbReader::way(std::string_view domain) const {
     return found;
 }
 
-std::optional<EndpointRecord> LmdbReader::worst_endpoint(const std::string& prefix) const {
+std::vector<EndpointRecord> LmdbReader::endpoints_at(const IpAddress& address) const {
+    std::vector<EndpointRecord> found;
     const auto snapshot = shared_->read();
-    if (!snapshot) return std::nullopt;
-    std::optional<EndpointRecord> worst;
-    const auto rank = [](const EndpointRecord& record) {
-        return std::tie(record.verdict.severity, record.verdict.measured_at);
-    };
+    if (!snapshot) return found;
+    const auto prefix = address.to_string() + ' ';
     Cursor cursor(snapshot->get(), snapshot->environment().database(Table::endpoint));
-    std::size_t seen = 0;
     for (bool more = cursor.seek(prefix); more && starts_with(cursor.key(), prefix);
          more = cursor.next()) {
-        if (++seen > max_of_one_address) break;
+        if (found.size() == max_of_one_address) break;
         auto record = decode_endpoint(cursor.value());
-        if (!record || endpoint_key(record->endpoint) != cursor.key())
+        if (record && endpoint_key(record->endpoint) == cursor.key())
+            found.push_back(std::move(*record));
+        else
             count_unreadable();
-        else if (!worst || rank(*record) > rank(*worst))
-            worst = std::move(*record);
     }
-    return worst;
-}
-
-std::optional<EndpointRecord> LmdbReader::endpoint(const IpAddress& address,
-                                                   std::uint16_t port) const {
-    return worst_endpoint(fmt::format("{} {} ", address.to_string(), port));
-}
-
-std::optional<EndpointRecord> LmdbReader::endpoint(const IpAddress& address) const {
-    return worst_endpoint(address.to_string() + ' ');
+    return found;
 }
 
 std::vector<PathRecord> LmdbReader::paths(const IpAddress& destination) const {

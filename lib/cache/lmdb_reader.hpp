@@ -21,9 +21,7 @@ class LmdbReader : public virtual CacheReader {
 
     std::optional<KnownWay> way(std::string_view domain) const override;
     std::optional<NextHopRecord> next_hop(std::string_view canonical) const override;
-    std::optional<EndpointRecord> endpoint(const IpAddress& address,
-                                           std::uint16_t port) const override;
-    std::optional<EndpointRecord> endpoint(const IpAddress& address) const override;
+    std::vector<EndpointRecord> endpoints_at(const IpAddress& address) const override;
     std::vector<PathRecord> paths(const IpAddress& destination) const override;
     std::optional<RouteRecord> route(std::string_view domain) const override;
     std::optional<std::string> report(std::string_view canonical) const override;
@@ -39,7 +37,6 @@ class LmdbReader : public virtual CacheReader {
                                              std::string_view canonical) const;
     std::optional<RouteRecord> route_in(const ReadTransaction& snapshot,
                                         std::string_view domain) const;
-    std::optional<EndpointRecord> worst_endpoint(const std::string& prefix) const;
     void count_unreadable() const { shared_->unreadable.fetch_add(1, std::memory_order_relaxed); }
 
     std::shared_ptr<SharedEnvironment> shared_;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,12 +41,21 @@ class CacheReader {
 
     // Keys are canonical: to_string(NextHop), lower-case domains.
     virtual std::optional<NextHopRecord> next_hop(std::string_view canonical) const = 0;
+    // All ports and server names, at most 256.
+    virtual std::vector<EndpointRecord> endpoints_at(const IpAddress& address) const = 0;
     // Any server name; the worst verdict that is there when several names share the address and
     // port.
-    virtual std::optional<EndpointRecord> endpoint(const IpAddress& address,
-                                                   std::uint16_t port) const = 0;
-    // As above for any port, for log texts that name none (HOST[ADDR] without port).
-    virtual std::optional<EndpointRecord> endpoint(const IpAddress& address) const = 0;
+    std::optional<EndpointRecord> endpoint(const IpAddress& address, std::uint16_t port) const {
+        std::optional<EndpointRecord> worst;
+        for (auto& record : endpoints_at(address)) {
+            if (record.endpoint.port != port) continue;
+            const auto& verdict = record.verdict;
+            if (!worst || std::tie(verdict.severity, verdict.measured_at) >
+                              std::tie(worst->verdict.severity, worst->verdict.measured_at))
+                worst = std::move(record);
+        }
+        return worst;
+    }
     virtual std::vector<PathRecord> paths(const IpAddress& destination) const = 0;
     virtual std::optional<RouteRecord> route(std::string_view domain) const = 0;
     // The last full report of a next hop as JSON text (schema 1), only for operators.

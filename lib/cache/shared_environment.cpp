@@ -96,7 +96,14 @@ void SharedEnvironment::look() {
         leave_and_wait();
     }
     auto opened = open_for_reading(directory_);
-    if (!opened) return complain(opened.error());
+    if (!opened) {
+        if (had_one_ && opened.error().code == ErrorCode::not_found)
+            log::warning("cache: {} is gone; no opinions until postfathom-probed writes it again",
+                         (directory_ / data_file_name).string());
+        had_one_ = false;
+        return complain(opened.error());
+    }
+    had_one_ = true;
     current_ = *opened;
     last_complaint_.clear();
 }

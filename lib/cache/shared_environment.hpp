@@ -57,6 +57,7 @@ class SharedEnvironment {
     std::shared_ptr<LmdbEnvironment> current_;
     bool writer_ = false;  // current_ is the writer's, which itself knows when the file changes
     Clock::time_point next_look_{};
+    bool had_one_ = false;  // what is missing was there
     std::string last_complaint_;
 };
 

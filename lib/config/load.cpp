@@ -65,7 +65,7 @@ bool is_table_name(std::string_view name) {
     const auto& rows = setting_rows();
     const auto prefix = std::string(name) + '.';
     return std::any_of(rows.begin(), rows.end(),
-                       [&](const SettingRow& row) { return istarts_with(row.name, prefix); });
+                       [&](const SettingRow& row) { return row.name.starts_with(prefix); });
 }
 
 std::string nearest_name(const std::string& name) {

@@ -17,6 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
+// A line that comes sooner may be followed by one that contradicts it (policyd/delivery_join.hpp).
+constexpr milliseconds least_log_wait{20};
+
 // TOML basic strings; what we render holds no control characters but may hold these two.
 std::string quoted(std::string_view text) {
     std::string result = "\"";
@@ -345,6 +348,20 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
     not_shorter("cache.ill_expire", age.ill_expire, "cache.ill_refresh", age.ill_refresh);
     not_shorter("probe.timeout", settings.probe.timeout, "probe.handshake_timeout",
                 settings.probe.handshake_timeout);
+
+    if (const auto wait = settings.dsn.log_wait; wait > 0ms && wait < least_log_wait)
+        conflicts.push_back(
+            {"dsn.log_wait", "dsn.log_wait",
+             fmt::format("expected \"0s\" for no wait, or at least \"{}\", below which "
+                         "no line can be trusted; found \"{}\"",
+                         render_duration(least_log_wait), render_duration(wait))});
+
+    // The header that policyd prepends has reached the milter as one of the message's own.
+    if (settings.policy.mode == PolicyMode::tag && !settings.milter.add_header)
+        conflicts.push_back(
+            {"milter.add_header", "policy.mode",
+             "expected true beside policy.mode = \"tag\": the milter takes the header "
+             "of policyd, which it cannot tell from a forged one, and adds its own"});
 
     std::vector<std::pair<std::string, std::string>> sockets{
         {"notice.socket", settings.notice.socket},

@@ -159,6 +159,7 @@ bool take_tag(std::string_view& line, LogLine& result) {
         return false;
     const auto pid = take_number<std::uint32_t>(line);
     if (!pid || *pid == 0 || !take(line, "]: ")) return false;
+    result.host = *host;
     result.pid = *pid;
     return true;
 }

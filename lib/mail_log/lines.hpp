@@ -66,6 +66,7 @@ struct TlsEstablished {
 };
 
 struct LogLine {
+    std::string host;     // that wrote it; a log may gather those of several
     std::string program;  // last part of the tag: "smtp", "smtpd", "qmgr"
     std::uint32_t pid = 0;
     std::string queue_id;  // empty when the line has none

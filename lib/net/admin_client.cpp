@@ -53,7 +53,7 @@ class Conversation {
             return fail(
                 ErrorCode::refused,
                 fmt::format("{}: nobody answers there: postfathom-probed is not running; start "
-                            "it: systemctl start postfathom-probed",
+                            "it",
                             path_));
         if (error.category() == boost::system::system_category() && error.value() == EACCES)
             return fail(ErrorCode::io,

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "lib/base/descriptor.hpp"
+#include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
 
 namespace postfathom {
@@ -211,6 +213,27 @@ Result<int> listen_unix(const SocketPlace& place) {
         return tl::make_unexpected(errno_error(error, fmt::format("{}: listen", place.path)));
     }
     return bound->release();
+}
+
+Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode) {
+    const bool has_group = ::getgrnam("postfix") != nullptr;
+    auto listening = listen_unix({path, mode, "", has_group ? "postfix" : ""});
+    if (listening || !has_group || ::geteuid() == 0) return listening;
+    // Not a member of the group: the operator may have arranged access otherwise.
+    auto as_we_are = listen_unix({path, mode, "", ""});
+    if (!as_we_are) return listening;
+    log::warning(
+        "{}: cannot give the socket to group postfix ({}); see that user postfix may "
+        "connect to it",
+        path, listening.error().message);
+    return as_we_are;
+}
+
+void raise_descriptor_limit() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 Result<int> bind_unix_datagram(const SocketPlace& place) {

@@ -28,6 +28,14 @@ std::string as_postfix_writes(const std::string& path);
 // directory must exist. ErrorCode::refused when a live server has it; the message says what to do.
 Result<int> listen_unix(const SocketPlace& place);
 
+// As above, for Postfix's processes, which ask as user and group postfix: the socket is given to
+// that group where we may.
+Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode);
+
+// Each connection costs a descriptor, and every smtpd(8) and smtp(8) process keeps one: raises the
+// soft limit to the hard one.
+void raise_descriptor_limit();
+
 // A bound UNIX datagram socket, likewise.
 Result<int> bind_unix_datagram(const SocketPlace& place);
 

@@ -322,7 +322,8 @@ TEST_CASE("requests may come byte by byte, or several at once") {
 TEST_CASE("the dsn table appends the diagnosis of a server that the text names") {
     Policyd policyd;
     auto client = policyd.dsn();
-    const std::string text = "4.4.1 connect to mx.example.org[192.0.2.1]:25: Connection timed out";
+    const std::string text =
+        "4.4.2 lost connection with mx.example.org[192.0.2.1]:25 while sending RCPT TO";
     CHECK(client.ask_map("dsn " + text) == netstring("OK " + text + tag));
     for (const std::string& request :
          {"other " + text, std::string("dsn 2.0.0 250 2.0.0 Ok: queued as 45952A7814D"),
@@ -377,7 +378,7 @@ TEST_CASE(
             impatient.send(netstring("dsn " + text));
         }
         policyd.append_smtp_log(error);
-        CHECK(client.ask_map("dsn 4.4.1 connect to mx.example.org[192.0.2.1]:25: x")
+        CHECK(client.ask_map("dsn 4.4.2 lost connection with mx.example.org[192.0.2.1]:25 while x")
                   .ends_with(tag + ","));
     }
 }
@@ -437,6 +438,6 @@ TEST_CASE("the cache may be empty or missing") {
     fs::remove(policyd.folder / "policyd.log");
     policyd.start();
     CHECK(policyd.policy().ask_policy("you@example.org") == "action=DUNNO\n\n");
-    CHECK(policyd.dsn().ask_map("dsn 4.4.1 connect to mx.example.org[192.0.2.1]:25: x") ==
-          not_found);
+    CHECK(policyd.dsn().ask_map(
+              "dsn 4.4.2 lost connection with mx.example.org[192.0.2.1]:25 while x") == not_found);
 }

@@ -135,6 +135,24 @@ TEST_CASE("a file that is not ours is set aside, an empty cache takes its place"
     CHECK(fs::file_size(set_aside_files(directory.path()).at(0)) == size);
 }
 
+TEST_CASE("a cache whose files were removed under the writer is begun anew, and readers follow") {
+    const sample::Directory directory;
+    fill(directory.path());
+    auto writer = open_cache_for_writing(directory.path(), {});
+    REQUIRE(writer);
+    CHECK((*writer)->next_hop("h1.example"));
+    fs::remove(directory.path() / "data.mdb");
+    fs::remove(directory.path() / "lock.mdb");
+    CacheChange change;
+    change.next_hops = {sample::next_hop("new.example")};
+    REQUIRE((*writer)->store(change));
+    CHECK(fs::exists(directory.path() / "data.mdb"));
+    CHECK((*writer)->next_hop("new.example"));
+    CHECK_FALSE((*writer)->next_hop("h1.example"));
+    writer->reset();
+    CHECK(open_cache_for_reading(directory.path())->next_hop("new.example"));
+}
+
 TEST_CASE("a garbled lock file does not matter once its users are gone") {
     const sample::Directory directory;
     fill(directory.path());

@@ -56,19 +56,33 @@ TEST_CASE("an empty file gives the defaults, and every setting is rendered as it
 
     const auto changed = parse_settings(
         "[log]\ntarget=\"syslog\"\n[probe]\ntimeout=\"90s\"\n[cache]\nmax_bytes=\"1GiB\"\n"
-        "[milter]\nadd_header=false\n[tls]\nfloor=\"dane\"\n[policy]\nmode=\"tag\"\n",
+        "[milter]\nadd_header=false\n[tls]\nfloor=\"dane\"\n[policy]\nmode=\"observe\"\n",
         "changed");
     REQUIRE(changed.has_value());
     CHECK(changed->probe.timeout == std::chrono::seconds{90});
     CHECK(changed->cache.max_bytes == std::uint64_t{1} << 30);
     CHECK_FALSE(changed->milter.add_header);
     CHECK(changed->tls.floor == TlsLevel::dane);
-    CHECK(changed->policy.mode == PolicyMode::tag);
+    CHECK(changed->policy.mode == PolicyMode::observe);
     CHECK(changed->log.target == log::Target::syslog);
     const auto again = parse_settings(render_settings(*changed), "again");
     REQUIRE(again.has_value());
     CHECK(render_settings(*again) == render_settings(*changed));
     CHECK(render_settings(*changed) != render_settings(Settings{}));
+}
+
+TEST_CASE("settings that do not go together are refused where they stand") {
+    const auto message = [](const std::string& text) {
+        const auto loaded = parse_settings(text, "x.toml");
+        return loaded ? std::string("accepted") : loaded.error().message;
+    };
+    CHECK(message("[dsn]\nlog_wait=\"0s\"\n") == "accepted");
+    CHECK(message("[dsn]\nlog_wait=\"20ms\"\n") == "accepted");
+    CHECK(message("[dsn]\nlog_wait=\"19ms\"\n").starts_with("x.toml:2:10: dsn.log_wait: expected"));
+    CHECK(message("[policy]\nmode=\"tag\"\n") == "accepted");
+    CHECK(message("[policy]\nmode=\"tag\"\n[milter]\nadd_header=false\n")
+              .starts_with("x.toml:4:12: milter.add_header: expected true"));
+    CHECK(message("[CACHE]\n").starts_with("x.toml:1:2: CACHE: unknown setting"));
 }
 
 TEST_CASE("the shipped file lists every setting with its default and its sentence, and no other") {

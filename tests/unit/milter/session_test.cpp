@@ -29,10 +29,7 @@ class FakeCache : public CacheReader {
         const auto found = next_hops.find(canonical);
         return found == next_hops.end() ? std::nullopt : std::optional(found->second);
     }
-    std::optional<EndpointRecord> endpoint(const IpAddress&, std::uint16_t) const override {
-        return std::nullopt;
-    }
-    std::optional<EndpointRecord> endpoint(const IpAddress&) const override { return std::nullopt; }
+    std::vector<EndpointRecord> endpoints_at(const IpAddress&) const override { return {}; }
     std::vector<PathRecord> paths(const IpAddress&) const override { return {}; }
     std::optional<RouteRecord> route(std::string_view domain) const override {
         const auto found = routes.find(domain);

@@ -19,8 +19,10 @@ struct Story {
     DeliveryJoin join;
     DeliveryJoin::Time start{1h};
 
+    std::string host = "mx";  // that writes the lines
+
     void log(int ms, const std::string& text, std::uint32_t process = pid) {
-        const auto line = parse_log_line("Nov 23 01:11:21 mx postfix/smtp[" +
+        const auto line = parse_log_line("Nov 23 01:11:21 " + host + " postfix/smtp[" +
                                          std::to_string(process) + "]: " + text);
         REQUIRE_MESSAGE(line, text);
         join.line(*line, start + std::chrono::milliseconds(ms));
@@ -81,10 +83,14 @@ TEST_CASE("a line that trails the question is waited for") {
 TEST_CASE("three recipients of one delivery all get its server") {
     Story story;
     story.handshake_error(0, a);
-    for (const int at : {1, 31, 61}) {
+    for (const int at : {1, 22, 43}) {
         CHECK(story.find(at, at + 20) == "a.example.org");
         story.answered(at + 20, failure + " (path: x)");
-        story.status(at + 22, "45952A7814D", failure + " (path: x)");
+        story.status(at + 21, "45952A7814D", failure + " (path: x)");
+    }
+    SUBCASE("and one that asks late waits the whole time") {
+        CHECK(story.find(80, 100) == "wait 380");
+        CHECK(story.find(80, 380) == "a.example.org");
     }
 }
 
@@ -112,6 +118,12 @@ TEST_CASE("the next delivery of the process does not get the last one's server")
         story.status(45, "45952A7814D", failure);
         story.handshake_error(50, b);
         CHECK(story.find(40, 95) == "b.example.net");
+    }
+    SUBCASE("when it asks soon, and its own line trails for longer than lines lately did") {
+        story.status(22, "45952A7814D", failure);
+        CHECK(story.find(200, 220) == "wait 500");
+        story.handshake_error(230, b);
+        CHECK(story.find(200, 230) == "b.example.net");
     }
     SUBCASE("when it asks later, though its own line is missing") {
         story.status(22, "45952A7814D", failure);
@@ -224,6 +236,28 @@ TEST_CASE("a process of another PID namespace cannot be joined") {
     story.answered(0, failure, 0);
     CHECK(story.find(1, 1, tls, 0) == "unknown");
     CHECK(story.join.processes() == 0);
+}
+
+TEST_CASE("lines that another host wrote into the same log are none of ours") {
+    Story story;
+    story.handshake_error(0, a);
+    CHECK(story.find(1, 21) == "a.example.org");
+    story.answered(21, failure);
+    story.status(22, "45952A7814D", failure);  // so this is our host
+    story.host = "other";
+    story.handshake_error(100, b);
+    CHECK(story.find(101, 401) == "a.example.org");
+    story.host = "mx";
+    story.handshake_error(500, a);
+    story.host = "other";
+    story.log(501, "45952A7814D: Cannot start TLS: handshake failure");
+    CHECK(story.find(502, 522) == "a.example.org");
+    SUBCASE("until our answers come back no more: the host was renamed") {
+        story.answered(530, failure);
+        CHECK(story.find(61'000, 61'300) == "unknown");
+        story.handshake_error(61'301, b);
+        CHECK(story.find(61'302, 61'322) == "b.example.net");
+    }
 }
 
 TEST_CASE("memory is bounded in processes and in answers") {

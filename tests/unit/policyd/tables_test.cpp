@@ -47,15 +47,11 @@ class FakeCache : public CacheReader {
         const auto found = next_hops.find(key);
         return found == next_hops.end() ? std::nullopt : std::optional(found->second);
     }
-    std::optional<EndpointRecord> endpoint(const IpAddress& a, std::uint16_t port) const override {
+    std::vector<EndpointRecord> endpoints_at(const IpAddress& a) const override {
+        std::vector<EndpointRecord> found;
         for (const auto& record : endpoints)
-            if (record.endpoint.address == a && record.endpoint.port == port) return record;
-        return std::nullopt;
-    }
-    std::optional<EndpointRecord> endpoint(const IpAddress& a) const override {
-        for (const auto& record : endpoints)
-            if (record.endpoint.address == a) return record;
-        return std::nullopt;
+            if (record.endpoint.address == a) found.push_back(record);
+        return found;
     }
     std::vector<PathRecord> paths(const IpAddress&) const override { return {}; }
     std::optional<RouteRecord> route(std::string_view domain) const override {
@@ -118,7 +114,7 @@ TEST_CASE("only temporary failures of transport or TLS are looked at") {
 TEST_CASE("an ill endpoint's verdict is appended to the whole original text") {
     FakeCache cache;
     cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole());
-    const auto key = "4.4.1 connect to " + host + ":25: Connection timed out";
+    const auto key = "4.4.2 conversation with " + host + ":25 timed out while sending message body";
     CHECK(dsn(cache, key) ==
           key + " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)");
     SUBCASE("also when the text names no port") {
@@ -128,7 +124,8 @@ TEST_CASE("an ill endpoint's verdict is appended to the whole original text") {
               text + " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)");
     }
     SUBCASE("another port of the same address is another endpoint") {
-        CHECK(dsn(cache, "4.4.1 connect to " + host + ":587: Connection timed out") == "- +");
+        CHECK(dsn(cache, "4.4.2 lost connection with " + host + ":587 while sending RCPT TO") ==
+              "- +");
     }
     SUBCASE("and the tag is short") {
         const auto question = parse_dsn_key(key);
@@ -139,7 +136,7 @@ TEST_CASE("an ill endpoint's verdict is appended to the whole original text") {
 
 TEST_CASE(
     "without an ill verdict that is still believed the text stays, and the prober hears of it") {
-    const auto key = "4.4.1 connect to " + host + ":25: Connection timed out";
+    const auto key = "4.4.2 lost connection with " + host + ":25 while sending message body";
     FakeCache cache;
     SUBCASE("nothing known") { CHECK(dsn(cache, key) == "- +"); }
     SUBCASE("healthy") {
@@ -163,6 +160,106 @@ TEST_CASE(
     }
     SUBCASE("an address whose port is unknown is not reported") {
         CHECK(dsn(cache, "4.4.2 lost connection with " + host + " while sending RCPT TO") == "-");
+    }
+}
+
+TEST_CASE("of several names and ports at one address the one that failed is believed") {
+    const auto key = "4.4.2 lost connection with " + host + " while sending message body";
+    const auto tag = " (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)";
+    const auto healthy = [](std::chrono::seconds age) {
+        auto verdict = with_severity(DiagnosisId::healthy, Severity::ok);
+        verdict.since = verdict.measured_at = now - age;
+        return verdict;
+    };
+    FakeCache cache;
+    SUBCASE("its own name, though another is ill") {
+        cache.add_endpoint("mx.example.net", "192.0.2.1", 25, black_hole(10s));
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, healthy(60s));
+        CHECK(dsn(cache, key) == "- +");
+    }
+    SUBCASE("its own name, though another is well") {
+        cache.add_endpoint("mx.example.net", "192.0.2.1", 25, healthy(10s));
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole(60s));
+        CHECK(dsn(cache, key) == key + tag);
+    }
+    SUBCASE("the newest of other names, for the path is the same") {
+        cache.add_endpoint("a.example.net", "192.0.2.1", 25, healthy(60s));
+        cache.add_endpoint("b.example.net", "192.0.2.1", 25, black_hole(10s));
+        cache.add_endpoint("c.example.net", "192.0.2.1", 25, healthy(300s));
+        CHECK(dsn(cache, key) == key + tag);
+    }
+    SUBCASE("port 25 where the text names none") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 587, black_hole(10s));
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, healthy(60s));
+        CHECK(dsn(cache, key) == "- +");
+    }
+    SUBCASE("an expired verdict hides none") {
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole(7h));
+        cache.add_endpoint("mx.example.net", "192.0.2.1", 25, black_hole(1min));
+        CHECK(dsn(cache, key) == key + tag);
+    }
+    SUBCASE("and the notice names the server that failed") {
+        cache.add_endpoint("mx.example.net", "192.0.2.1", 25, healthy(10s));
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, healthy(60s));
+        const auto question = parse_dsn_key(key);
+        REQUIRE(question);
+        const auto answer = answer_dsn(key, *question, *question->peer, cache, now, {});
+        REQUIRE(answer.notice);
+        CHECK(answer.notice->endpoint.name == "mx.example.org");
+    }
+}
+
+TEST_CASE("a verdict is appended only to failures that it explains") {
+    const std::string peer = "mx.example.org[192.0.2.1]";
+    const std::string refused = "4.4.1 connect to " + peer + ":25: Connection refused";
+    const std::string no_tls = "4.7.4 TLS is required, but was not offered by host " + peer;
+    const std::string busy = "4.7.0 host " + peer + " refused to talk to me: 421 too busy";
+    const std::string cut = "4.4.2 lost connection with " + peer + ":25 while sending RCPT TO";
+    struct Row {
+        DiagnosisId id;
+        std::string key;
+        bool tagged;
+    };
+    const std::vector<Row> rows{
+        {DiagnosisId::certificate_untrusted, refused, false},
+        {DiagnosisId::pmtu_black_hole, refused, false},
+        {DiagnosisId::refused, refused, true},
+        {DiagnosisId::unreachable, refused, true},
+        {DiagnosisId::refused, cut, false},
+        {DiagnosisId::pmtu_black_hole, cut, true},
+        {DiagnosisId::peer_stall, cut, true},
+        {DiagnosisId::certificate_expired, cut, false},
+        {DiagnosisId::starttls_missing, no_tls, true},
+        {DiagnosisId::starttls_stripped, no_tls, true},
+        {DiagnosisId::pmtu_black_hole, no_tls, false},
+        {DiagnosisId::greeting_rejected, busy, true},
+        {DiagnosisId::pmtu_black_hole, busy, false},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(row.key);
+        CAPTURE(to_string(row.id));
+        FakeCache cache;
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25,
+                           with_severity(row.id, Severity::critical));
+        const auto answer = dsn(cache, row.key);
+        CHECK((answer.find("(path: ") != std::string::npos) == row.tagged);
+    }
+    SUBCASE("and a server that wants to be left alone is") {
+        FakeCache cache;
+        CHECK(dsn(cache, busy) == "-");
+    }
+    SUBCASE("Cannot start TLS is about the handshake") {
+        FakeCache cache;
+        const std::string key = "4.7.5 Cannot start TLS: handshake failure";
+        const auto question = parse_dsn_key(key);
+        REQUIRE(question);
+        const LoggedPeer from_log{"mx.example.org", address("192.0.2.1"), 25};
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25,
+                           with_severity(DiagnosisId::refused, Severity::critical));
+        CHECK_FALSE(answer_dsn(key, *question, from_log, cache, now, {}).text);
+        cache.endpoints.clear();
+        cache.add_endpoint("mx.example.org", "192.0.2.1", 25, black_hole());
+        CHECK(answer_dsn(key, *question, from_log, cache, now, {}).text);
     }
 }
 

@@ -22,16 +22,11 @@ class MemoryCache : public CacheWriter {
     std::optional<NextHopRecord> next_hop(std::string_view canonical) const override {
         return find(next_hops, canonical);
     }
-    std::optional<EndpointRecord> endpoint(const IpAddress& address,
-                                           std::uint16_t port) const override {
+    std::vector<EndpointRecord> endpoints_at(const IpAddress& address) const override {
+        std::vector<EndpointRecord> found;
         for (const auto& record : endpoints)
-            if (record.endpoint.address == address && record.endpoint.port == port) return record;
-        return std::nullopt;
-    }
-    std::optional<EndpointRecord> endpoint(const IpAddress& address) const override {
-        for (const auto& record : endpoints)
-            if (record.endpoint.address == address) return record;
-        return std::nullopt;
+            if (record.endpoint.address == address) found.push_back(record);
+        return found;
     }
     std::vector<PathRecord> paths(const IpAddress& destination) const override {
         std::vector<PathRecord> found;

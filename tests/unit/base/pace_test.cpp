@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "policyd/pace.hpp"
+#include "lib/base/pace.hpp"
 
 #include <doctest/doctest.h>
 
@@ -18,4 +18,14 @@ TEST_CASE("a key is allowed once per interval, and a flood of keys takes no more
     CHECK(pace.keys() == 3);
     CHECK(pace.allow("d", start + 120s));  // "a" is due and makes room
     CHECK(pace.keys() == 3);
+}
+
+TEST_CASE("what was allowed and did not happen may be tried again at once") {
+    const Pace::Time start{1h};
+    Pace pace(60s, 3);
+    CHECK(pace.allow("a", start));
+    pace.retract("a");
+    pace.retract("never seen");
+    CHECK(pace.allow("a", start + 1s));
+    CHECK_FALSE(pace.allow("a", start + 2s));
 }

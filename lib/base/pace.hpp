@@ -31,6 +31,9 @@ class Pace {
         return true;
     }
 
+    // What was allowed did not happen after all: it may be tried again.
+    void retract(std::string_view key) { allowed_at_.erase(std::string(key)); }
+
     std::size_t keys() const { return allowed_at_.size(); }
 
   private:
