@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "lib/diagnosis/server_words.hpp"
+
 namespace postfathom {
 
 EndpointRun::EndpointRun(const ProbePlan& plan, const TlsContext& tls, EndpointProgressSink sink)
@@ -24,7 +26,11 @@ MailConnection::PhaseSink EndpointRun::connecting() {
 }
 
 void EndpointRun::connected(const Dialog& dialog, bool aborted) {
-    told_to_go_ = told_to_go_ || dialog.service_closing();
+    if (dialog.service_closing() || asks_to_wait(dialog.reply())) {
+        told_to_go_ = true;
+        evidence.asked_to_wait = dialog.reply();
+        if (evidence.asked_to_wait.empty()) evidence.asked_to_wait = "421";
+    }
     if (aborted) ++evidence.aborted;
 }
 

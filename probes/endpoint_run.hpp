@@ -41,7 +41,7 @@ class EndpointRun {
     MailConnection::PhaseSink connecting();
     void connected(const Dialog& dialog, bool aborted);
 
-    // The server asked us to come again later (421).
+    // The server asked us to come again later (421, a rate limit).
     bool told_to_go() const { return told_to_go_; }
 
     void report(Phase phase);

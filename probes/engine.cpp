@@ -53,6 +53,26 @@ std::vector<Endpoint> endpoints_of(const Resolution& resolution, const ProbeRequ
 
 bool is_ill(const Diagnosis& diagnosis) { return diagnosis.severity > Severity::notice; }
 
+// The endpoints to probe, and how long the resolver vouches for them.
+struct Found {
+    std::vector<Endpoint> endpoints;
+    std::optional<std::chrono::seconds> ttl;
+};
+
+std::optional<IpAddress> source_for(const ProbeRequest& request, const IpAddress& destination) {
+    if (request.source) return request.source;
+    const auto facts = host_facts(destination, std::nullopt);
+    return facts ? facts->source : std::nullopt;
+}
+
+// What the gate allows, as part of the plan.
+void apply(const Admission& admission, ProbePlan& plan) {
+    plan.max_connections = admission.max_connections;
+    plan.max_aborted = admission.max_aborted;
+    plan.inbound_before = admission.inbound_before;
+    plan.outbound_before = admission.outbound_before;
+}
+
 }  // namespace
 
 struct ProbeEngine::Impl {
@@ -62,7 +82,7 @@ struct ProbeEngine::Impl {
     Resolver resolver;
 
     ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
-    asio::awaitable<Result<std::vector<Endpoint>>> find(const ProbeRequest& request);
+    asio::awaitable<Result<Found>> find(const ProbeRequest& request);
     asio::awaitable<EndpointReport> probe(const ProbePlan& plan, const TlsContext& tls,
                                           TlsLevel floor, const ProgressSink& progress);
 };
@@ -78,20 +98,20 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.reply_timeout = settings.reply_timeout;
     result.handshake_timeout = settings.handshake_timeout;
     result.deadline = Clock::now() + settings.timeout;
-    result.max_connections = request.max_connections.value_or(settings.max_connections);
-    result.max_aborted = request.max_aborted.value_or(settings.max_connections);
-    result.inbound_before = request.inbound_before;
-    result.outbound_before = request.outbound_before;
+    result.max_connections = settings.max_connections;
+    result.max_aborted = settings.max_connections;
+    result.max_parallel = settings.parallel;
+    if (request.apart > Millis::zero())
+        result.pace = std::make_shared<ConnectionPace>(request.apart);
     return result;
 }
 
-asio::awaitable<Result<std::vector<Endpoint>>> ProbeEngine::Impl::find(
-    const ProbeRequest& request) {
-    if (request.only) co_return std::vector<Endpoint>{*request.only};
+asio::awaitable<Result<Found>> ProbeEngine::Impl::find(const ProbeRequest& request) {
+    if (request.only) co_return Found{{*request.only}, std::nullopt};
     const auto resolution =
         co_await resolver.resolve(request.next_hop, request.family, settings.connect_timeout);
     if (!resolution) co_return tl::make_unexpected(resolution.error());
-    co_return endpoints_of(*resolution, request, settings.max_addresses);
+    co_return Found{endpoints_of(*resolution, request, settings.max_addresses), resolution->ttl};
 }
 
 asio::awaitable<EndpointReport> ProbeEngine::Impl::probe(const ProbePlan& plan,
@@ -125,6 +145,16 @@ Diagnosis cannot_begin(const Error& error) {
     Diagnosis diagnosis;
     diagnosis.summary = "No probe was made: " + printable(error.message);
     diagnosis.settles = "a setting that works";
+    return diagnosis;
+}
+
+Diagnosis not_now(const Report& report) {
+    Diagnosis diagnosis;
+    if (report.held_back.empty()) return diagnosis;
+    const auto& first = report.held_back.front();
+    diagnosis.summary =
+        fmt::format("No probe was made now: {} {}.", to_string(first.endpoint), first.why);
+    diagnosis.settles = "a probe later, at " + to_rfc3339(first.until);
     return diagnosis;
 }
 
@@ -168,20 +198,34 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         co_return report;
     }
     if (progress) progress({});
-    const auto endpoints = co_await impl_->find(request);
-    if (!endpoints) {
-        report.diagnosis = nowhere(request, endpoints.error());
+    const auto found = co_await impl_->find(request);
+    if (!found) {
+        report.diagnosis = nowhere(request, found.error());
         co_return report;
     }
+    if (found->ttl) report.addresses_expire = wall_now() + *found->ttl;
     bool any_ill = false;
-    for (const auto& endpoint : *endpoints) {
-        const auto plan = impl_->plan(endpoint, request);
+    for (const auto& endpoint : found->endpoints) {
+        auto plan = impl_->plan(endpoint, request);
+        std::optional<Turn> turn;
+        if (request.gate) {
+            auto admission = request.gate->enter(endpoint, source_for(request, endpoint.address));
+            if (admission.held_back) {
+                report.held_back.push_back(std::move(*admission.held_back));
+                any_ill = any_ill || admission.known_ill;
+                if (!any_ill) break;
+                continue;
+            }
+            turn.emplace(*request.gate, endpoint);
+            apply(admission, plan);
+        }
         report.endpoints.push_back(co_await impl_->probe(plan, *tls, request.floor, progress));
+        if (turn) turn->end(report.endpoints.back().evidence);
         any_ill = any_ill || is_ill(report.endpoints.back().verdict.diagnosis);
         // Postfix would stop here.
         if (!any_ill) break;
     }
-    report.diagnosis = worst(report.endpoints, Diagnosis{});
+    report.diagnosis = worst(report.endpoints, not_now(report));
     report.suggestions = suggestions(report, request);
     co_return report;
 }

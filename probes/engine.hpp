@@ -12,6 +12,7 @@
 #include "lib/config/settings.hpp"
 #include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "probes/endpoint_gate.hpp"
 
 namespace postfathom {
 
@@ -27,12 +28,12 @@ struct ProbeRequest {
     TlsLevel floor = TlsLevel::may;
     // Set: probe just this endpoint (an observation named it) and resolve nothing.
     std::optional<Endpoint> only;
-    // What each endpoint is asked to bear; nothing: Settings::Probe::max_connections.
-    std::optional<std::uint32_t> max_connections;
-    std::optional<std::uint32_t> max_aborted;
-    // What earlier probes of the path to `only` found.
-    InboundPath inbound_before;
-    OutboundPath outbound_before;
+    // Decides for each endpoint whether it may be probed now, what it may be asked to bear and what
+    // is known of its path already. None: a person's own probe, up to
+    // Settings::Probe::max_connections.
+    std::shared_ptr<EndpointGate> gate;
+    // From one connection to an endpoint to the next.
+    Millis apart{0};
 };
 
 // For a progress display. Texts are ours.

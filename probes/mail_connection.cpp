@@ -233,7 +233,16 @@ asio::awaitable<void> MailConnection::converse(TlsSession* session) {
     }
 }
 
+asio::awaitable<void> MailConnection::wait_for_turn() {
+    if (!plan_.pace) co_return;
+    const auto turn = plan_.pace->next(Clock::now());
+    const auto left = std::min(turn, plan_.deadline) - Clock::now();
+    if (left > Clock::duration::zero()) co_await pause(left);
+    started_ = phase_started_ = Clock::now();
+}
+
 asio::awaitable<void> MailConnection::open() {
+    co_await wait_for_turn();
     enter(Phase::connect);
     const auto trouble = co_await connect();
     if (trouble) {

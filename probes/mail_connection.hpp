@@ -4,6 +4,7 @@
 // others shape the ClientHello to learn about the path.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <chrono>
@@ -22,6 +23,24 @@ namespace postfathom {
 
 namespace asio = boost::asio;
 
+// When the next connection to an endpoint may be made. Shared by all connections of a probe.
+class ConnectionPace {
+  public:
+    using Time = std::chrono::steady_clock::time_point;
+    explicit ConnectionPace(std::chrono::steady_clock::duration apart) : apart_(apart) {}
+
+    // The caller connects at the time that is answered.
+    Time next(Time now) {
+        const auto turn = std::max(now, free_);
+        free_ = turn + apart_;
+        return turn;
+    }
+
+  private:
+    std::chrono::steady_clock::duration apart_;
+    Time free_{};
+};
+
 // What all connections to an endpoint have in common.
 struct ProbePlan {
     using Time = std::chrono::steady_clock::time_point;
@@ -37,8 +56,12 @@ struct ProbePlan {
     Time deadline = Time::max();  // of all connections together
     // What the endpoint is asked to bear. A person who waits gets more than the daemon takes by
     // itself, whose handshakes left unfinished are counted by the server's fail2ban.
-    std::uint32_t max_connections = 16;
-    std::uint32_t max_aborted = 16;
+    std::uint32_t max_connections = 32;
+    std::uint32_t max_aborted = 32;
+    // Steps that need several connections at a time make no more than this.
+    std::uint32_t max_parallel = 4;
+    // Keeps the connections to the endpoint apart in time; none: they may follow at once.
+    std::shared_ptr<ConnectionPace> pace;
     // What earlier probes of this path found, to need fewer connections now.
     InboundPath inbound_before;
     OutboundPath outbound_before;
@@ -110,6 +133,7 @@ class MailConnection {
     const ProbePlan& plan() const { return plan_; }
 
   private:
+    asio::awaitable<void> wait_for_turn();
     std::optional<Outcome> open_socket();
     asio::awaitable<std::optional<Outcome>> connect();
     asio::awaitable<void> converse(TlsSession* session);

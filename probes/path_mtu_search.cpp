@@ -224,6 +224,7 @@ InboundPath PathMtuSearch::result() const {
     InboundPath path;
     path.path_mtu = passes();
     const auto failing = fails();
+    if (path.path_mtu) path.fails = failing;
     path.exact = path.path_mtu && failing && failing->bytes == path.path_mtu->bytes + 1 &&
                  bound_certain() && !bound_needs_control();
     return path;

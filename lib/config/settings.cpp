@@ -266,7 +266,26 @@ std::vector<SettingRow> make_rows() {
         duration("probe.timeout", 1s, 1h, POSTFATHOM_MEMBER(probe.timeout),
                  "Longest time for one endpoint, all connections together."),
         count("probe.max_connections", 1, 64, POSTFATHOM_MEMBER(probe.max_connections),
-              "Most connections to one endpoint in one probe."),
+              "Most connections to one endpoint in one probe that a person asked for."),
+        count("probe.budget_connections", 1, 1000, POSTFATHOM_MEMBER(probe.budget_connections),
+              "Most connections to one server address within probe.budget_window, unless a person "
+              "asks."),
+        count("probe.budget_aborted", 1, 1000, POSTFATHOM_MEMBER(probe.budget_aborted),
+              "Most handshakes left unfinished with one server address within "
+              "probe.budget_window, unless a person asks; a server's fail2ban counts them, "
+              "usually up to 5 in 10 minutes."),
+        duration("probe.budget_window", 1s, 24h, POSTFATHOM_MEMBER(probe.budget_window),
+                 "The time for which probe.budget_connections and probe.budget_aborted hold."),
+        duration("probe.apart", 0ms, 1min, POSTFATHOM_MEMBER(probe.apart),
+                 "Least time between two connections to one endpoint, unless a person asks."),
+        count("probe.parallel", 1, 16, POSTFATHOM_MEMBER(probe.parallel),
+              "Most connections to one endpoint at a time, where the search for a size needs more "
+              "than one."),
+        duration("probe.back_off", 1s, 24h, POSTFATHOM_MEMBER(probe.back_off),
+                 "How long a server that asks us to come again later (421, a rate limit) is left "
+                 "alone, unless a person asks; doubles each time that it asks again."),
+        duration("probe.longest_back_off", 1s, 24h * 7, POSTFATHOM_MEMBER(probe.longest_back_off),
+                 "Most that probe.back_off grows to."),
         count(
             "probe.max_addresses", 1, 64, POSTFATHOM_MEMBER(probe.max_addresses),
             "Most addresses of one next hop that are probed, as Postfix's smtp_mx_address_limit."),
@@ -348,6 +367,8 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
     not_shorter("cache.ill_expire", age.ill_expire, "cache.ill_refresh", age.ill_refresh);
     not_shorter("probe.timeout", settings.probe.timeout, "probe.handshake_timeout",
                 settings.probe.handshake_timeout);
+    not_shorter("probe.longest_back_off", settings.probe.longest_back_off, "probe.back_off",
+                settings.probe.back_off);
 
     if (const auto wait = settings.dsn.log_wait; wait > 0ms && wait < least_log_wait)
         conflicts.push_back(

@@ -50,7 +50,18 @@ struct Settings {
         std::chrono::milliseconds reply_timeout{15'000};
         std::chrono::milliseconds handshake_timeout{10'000};
         std::chrono::milliseconds timeout{60'000};  // one endpoint, all connections together
-        std::uint32_t max_connections = 16;         // for one endpoint in one probe
+        std::uint32_t max_connections = 32;         // for one endpoint in one probe
+        // What one server address bears within budget_window when no person asked: all connections
+        // and, of them, handshakes left unfinished. fail2ban's usual limit for the latter is 5 in
+        // 10 minutes.
+        std::uint32_t budget_connections = 8;
+        std::uint32_t budget_aborted = 4;
+        std::chrono::milliseconds budget_window{600'000};
+        std::chrono::milliseconds apart{1000};  // from one connection to an endpoint to the next
+        std::uint32_t parallel = 4;             // connections to one endpoint at a time
+        // After a server asked us to come again later; doubles while it keeps asking.
+        std::chrono::milliseconds back_off{600'000};
+        std::chrono::milliseconds longest_back_off{14'400'000};
         std::uint32_t max_addresses = 5;  // of one next hop; Postfix's smtp_mx_address_limit
         std::uint32_t concurrent = 8;     // probes at a time, each to another next hop
         std::uint32_t per_hour = 600;     // probes of this host per hour

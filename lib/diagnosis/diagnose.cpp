@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/diagnosis/rules.hpp"
+#include "lib/diagnosis/server_words.hpp"
 
 namespace postfathom {
 namespace rules {
@@ -67,7 +68,8 @@ InboundPath inbound_path(const Evidence& evidence) {
     const auto hole = rules::black_hole(evidence);
     if (!hole && !rules::first_attempt_completed(evidence)) return evidence.inbound;
     const auto found = hole ? *hole : rules::healthy(evidence);
-    return {.path_mtu = found.path_mtu, .exact = found.path_mtu_exact};
+    return {
+        .path_mtu = found.path_mtu, .exact = found.path_mtu_exact, .fails = found.path_mtu_below};
 }
 
 EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
@@ -81,6 +83,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
         [](const Diagnosis& a, const Diagnosis& b) { return a.severity > b.severity; });
     verdict.diagnosis =
         verdict.findings.empty() ? rules::healthy(evidence) : verdict.findings.front();
+    for (auto& note : server_notes(evidence)) verdict.notes.push_back(std::move(note));
     return verdict;
 }
 

@@ -85,6 +85,8 @@ std::string brief(const Diagnosis& diagnosis) {
     if (diagnosis.path_mtu)
         text += fmt::format(", path MTU {}{}", diagnosis.path_mtu_exact ? "" : "at least ",
                             diagnosis.path_mtu->bytes);
+    if (diagnosis.path_mtu && diagnosis.path_mtu_below && !diagnosis.path_mtu_exact)
+        text += fmt::format(", below {}", diagnosis.path_mtu_below->bytes);
     if (!diagnosis.sizes.empty()) text += ", " + diagnosis.sizes;
     if (diagnosis.usable_mss) text += fmt::format(", MSS {} works", diagnosis.usable_mss->bytes);
     return text;

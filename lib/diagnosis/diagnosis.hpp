@@ -70,6 +70,8 @@ struct Diagnosis {
     // The size the verdict is about; of a black hole in both directions the smaller one.
     std::optional<PathMtu> path_mtu;
     bool path_mtu_exact = false;
+    // Unless exact: the smallest size above path_mtu that was shown to fail.
+    std::optional<PathMtu> path_mtu_below;
     std::optional<Mss> usable_mss;  // shown to work by a counter-probe
     // size_specific_loss and large_hello_intolerance: which sizes, in our own words, at most 64
     // bytes: "segments of 513 bytes", "requests of 256-511 bytes".
@@ -81,6 +83,7 @@ struct Diagnosis {
 
 // The short form for a deferral, a header or a log line, without addresses or peer's text:
 //   pmtu-black-hole inbound, path MTU 1400, MSS 1360 works
+//   pmtu-black-hole inbound, path MTU at least 1280, below 1500, MSS 1240 works
 //   size-specific-loss outbound, segments of 513 bytes
 std::string brief(const Diagnosis& diagnosis);
 

@@ -150,6 +150,7 @@ struct HandshakeFacts {
 struct InboundPath {
     std::optional<PathMtu> path_mtu;  // largest size shown to pass
     bool exact = false;               // path_mtu passes and path_mtu + 1 was shown to fail
+    std::optional<PathMtu> fails{};   // smallest size above path_mtu that was shown to fail
     bool operator==(const InboundPath&) const = default;
 };
 
@@ -187,6 +188,7 @@ struct OutboundFlight {
 struct OutboundPath {
     std::optional<PathMtu> path_mtu;  // largest size shown to pass
     bool exact = false;               // path_mtu + 1 was shown to fail, or is more than we can send
+    std::optional<PathMtu> fails{};   // smallest size above path_mtu that was shown to fail
     bool operator==(const OutboundPath&) const = default;
 };
 
@@ -261,6 +263,8 @@ struct Evidence {
     std::uint32_t aborted = 0;  // of them, left in the middle of a handshake
     // The search ended for want of connections, not for want of questions.
     bool budget_ended = false;
+    // What the server said when it asked us to come again later (421, a rate limit); printable.
+    std::string asked_to_wait;
     double seconds = 0;
     bool operator==(const Evidence&) const = default;
 };

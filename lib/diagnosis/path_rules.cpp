@@ -240,6 +240,7 @@ Finding black_hole(const Evidence& evidence) {
     hole.confidence = std::min(confidence_cap, 1.0 - chance);
     hole.path_mtu = size;
     hole.path_mtu_exact = exact;
+    if (!exact) hole.path_mtu_below = picture.smallest_stall_above;
     hole.usable_mss = picture.usable_mss;
     hole.summary = fmt::format(
         "Packets from the server above {}{} bytes vanish without word, so its certificates never "
@@ -247,6 +248,11 @@ Finding black_hole(const Evidence& evidence) {
         "{} connections that allowed {} bytes or more stalled, {} that allowed less passed.",
         exact ? "" : "a size of at least ", size.bytes, picture.stalls_above,
         picture.smallest_stall_above->bytes, picture.passes);
+    if (!exact && evidence.budget_ended)
+        hole.summary += fmt::format(
+            " The exact size, below {} bytes, takes more connections than this probe "
+            "may make.",
+            picture.smallest_stall_above->bytes);
     if (picture.stalls_below > 0)
         hole.summary +=
             fmt::format(" The path also loses packets of any size ({} such connections).",

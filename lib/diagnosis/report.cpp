@@ -247,6 +247,7 @@ json::object diagnosis_json(const Diagnosis& diagnosis) {
     object["ruled_out"] = texts(diagnosis.ruled_out);
     object["path_mtu"] = bytes_or_null(diagnosis.path_mtu);
     object["path_mtu_exact"] = diagnosis.path_mtu_exact;
+    object["path_mtu_below"] = bytes_or_null(diagnosis.path_mtu_below);
     object["usable_mss"] =
         diagnosis.usable_mss ? json::value(diagnosis.usable_mss->bytes) : json::value(nullptr);
     object["sizes"] = text_or_null(diagnosis.sizes);
@@ -268,6 +269,7 @@ json::object endpoint_json(const EndpointReport& report) {
     cost["connections"] = evidence.connections;
     cost["aborted"] = evidence.aborted;
     cost["budget_ended"] = evidence.budget_ended;
+    cost["asked_to_wait"] = text_or_null(evidence.asked_to_wait);
     cost["seconds"] = rounded(evidence.seconds);
 
     json::object object;
@@ -291,6 +293,14 @@ json::object endpoint_json(const EndpointReport& report) {
     object["findings"] = objects(report.verdict.findings, finding_json);
     object["notes"] = objects(report.verdict.notes, note_json);
     object["cost"] = std::move(cost);
+    return object;
+}
+
+json::object held_back_json(const HeldBack& held_back) {
+    json::object object;
+    object["endpoint"] = to_string(held_back.endpoint);
+    object["why"] = text_or_null(held_back.why);
+    object["until"] = time_or_null(held_back.until);
     return object;
 }
 
@@ -323,6 +333,7 @@ boost::json::object to_json(const Report& report) {
     object["destination"] = printable(report.destination);
     object["tls_floor"] = to_string(report.floor);
     object["endpoints"] = objects(report.endpoints, endpoint_json);
+    object["held_back"] = objects(report.held_back, held_back_json);
     object["diagnosis"] = diagnosis_json(report.diagnosis);
     object["suggestions"] = objects(report.suggestions, suggestion_json);
     return object;

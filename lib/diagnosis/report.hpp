@@ -18,9 +18,20 @@ struct EndpointReport {
     EndpointVerdict verdict;
 };
 
+// An endpoint that was not probed this time, to spare it.
+struct HeldBack {
+    Endpoint endpoint;
+    std::string why;   // in our own words, and the server's where it asked for it (printable)
+    WallTime until{};  // when it may be probed again
+    bool operator==(const HeldBack&) const = default;
+};
+
 struct Report {
     std::string destination;                // canonical next hop
     std::vector<EndpointReport> endpoints;  // in the order tried
+    std::vector<HeldBack> held_back{};
+    // Until when the resolver says that these are the endpoints.
+    std::optional<WallTime> addresses_expire{};
     Diagnosis diagnosis;  // the worst of the endpoints', or why there is no endpoint
     std::vector<Suggestion> suggestions;
     TlsLevel floor = TlsLevel::may;

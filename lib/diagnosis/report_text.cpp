@@ -241,6 +241,17 @@ std::string verdict_lines(const Diagnosis& diagnosis, std::size_t indent) {
     return text;
 }
 
+// What the server had to bear. It may count handshakes left unfinished, as fail2ban does.
+std::string cost_in_words(const Evidence& evidence) {
+    auto text =
+        fmt::format("{} connection{}", evidence.connections, evidence.connections == 1 ? "" : "s");
+    if (evidence.aborted > 0)
+        text += fmt::format(", {} of them left in the middle of the handshake", evidence.aborted);
+    text += fmt::format(", {:.1f} s", evidence.seconds);
+    if (evidence.budget_ended) text += "; more would have told more";
+    return text;
+}
+
 std::string endpoint_section(const EndpointReport& report, bool said_above, bool colour) {
     const auto& evidence = report.evidence;
     const auto& found = report.verdict.diagnosis;
@@ -269,9 +280,7 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
             line(severity_in_words(finding.severity),
                  fmt::format("{}: {}", to_string(finding.id), printable(finding.summary, 400)));
     for (const auto& note : report.verdict.notes) line("Note", printable(note.text, 400));
-    if (evidence.connections > 0)
-        line("Cost", fmt::format("{} connection{}, {:.1f} s", evidence.connections,
-                                 evidence.connections == 1 ? "" : "s", evidence.seconds));
+    if (evidence.connections > 0) line("Cost", cost_in_words(evidence));
     return text;
 }
 
