@@ -24,9 +24,13 @@ TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     counters.bytes_received = info.tcpi_bytes_received;
     counters.bytes_acked = info.tcpi_bytes_acked;
     counters.unacked_segments = info.tcpi_unacked;
+    counters.sacked_segments = info.tcpi_sacked;
+    counters.data_segments_out = info.tcpi_data_segs_out;
+    counters.congestion_window = info.tcpi_snd_cwnd;
     counters.data_segments_in = info.tcpi_data_segs_in;
     counters.out_of_order_segments = info.tcpi_rcv_ooopack;
     counters.retransmits_total = info.tcpi_total_retrans;
+    counters.retransmits_outstanding = info.tcpi_retrans;
     counters.dsack_duplicates = info.tcpi_dsack_dups;
     counters.rtt_microseconds = info.tcpi_rtt;
     return counters;

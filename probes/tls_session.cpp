@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -31,6 +32,21 @@ std::string library_error() {
     return printable(reason == nullptr ? "unknown error" : reason);
 }
 
+// One of the code points that stand for extensions nobody knows and everybody has to ignore, with
+// any contents (RFC 8701 section 3.1).
+constexpr unsigned int filler_extension = 0x7a7a;
+
+// OpenSSL asks for the extension's contents. The length is the session's application data.
+int add_filler(SSL* session, unsigned int, unsigned int, const unsigned char** out, size_t* length,
+               X509*, size_t, int*, void*) {
+    static constexpr std::array<unsigned char, TlsSession::largest_hello> zeros{};
+    const auto* wanted = static_cast<const std::uint32_t*>(SSL_get_ex_data(session, 0));
+    if (wanted == nullptr || *wanted == 0) return 0;
+    *out = zeros.data();
+    *length = std::min<std::size_t>(*wanted, zeros.size());
+    return 1;
+}
+
 // As Postfix 3.7 sets up its client (tls_client_init() and tls_client_start() in
 // src/tls/tls_client.c, the defaults of postconf(5)): what it can talk to, and the size and
 // contents of its ClientHello, have to be ours, or the probe would not see what mail sees.
@@ -44,7 +60,10 @@ bool configure_as_postfix(SSL_CTX* context) {
            SSL_CTX_set_cipher_list(context,                              // tls_medium_cipherlist
                                    "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH") == 1 &&
            SSL_CTX_set1_groups_list(context,  // tls_eecdh_auto_curves
-                                    "X25519:X448:prime256v1:secp521r1:secp384r1") == 1;
+                                    "X25519:X448:prime256v1:secp521r1:secp384r1") == 1 &&
+           // Sent only by sessions that ask for it.
+           SSL_CTX_add_custom_ext(context, filler_extension, SSL_EXT_CLIENT_HELLO, add_filler,
+                                  nullptr, nullptr, nullptr, nullptr) == 1;
 }
 
 }  // namespace
@@ -76,14 +95,28 @@ struct TlsSession::Impl {
     BIO* in = nullptr;  // owned by session
     BIO* out = nullptr;
     std::string match_name;
-    bool heard_tls = false;  // the first bytes looked like a TLS record
+    std::uint32_t filler = 0;  // bytes of the extension
+    bool heard_tls = false;    // the first bytes looked like a TLS record
     bool heard = false;
 };
 
 TlsSession::TlsSession(const TlsContext& context, const std::string& server_name,
-                       std::string match_name)
+                       std::string match_name, std::uint32_t hello_bytes)
     : impl_(std::make_unique<Impl>()) {
     impl_->match_name = std::move(match_name);
+    start(context, server_name);
+    if (hello_bytes == 0) return;
+    // How large the rest is shows only in a ClientHello that is as large: a small one is padded
+    // (RFC 7685).
+    impl_->filler = std::min(hello_bytes, largest_hello) / 2 + 1;
+    start(context, server_name);
+    handshake();
+    const auto rest = static_cast<std::uint32_t>(BIO_ctrl_pending(impl_->out)) - impl_->filler;
+    impl_->filler = hello_bytes > rest ? std::min(hello_bytes, largest_hello) - rest : 0;
+    start(context, server_name);
+}
+
+void TlsSession::start(const TlsContext& context, const std::string& server_name) {
     impl_->session.reset(SSL_new(context.impl().context.get()));
     impl_->in = BIO_new(BIO_s_mem());
     impl_->out = BIO_new(BIO_s_mem());
@@ -95,6 +128,7 @@ TlsSession::TlsSession(const TlsContext& context, const std::string& server_name
         SSL_ctrl(impl_->session.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                  name.data());
     }
+    SSL_set_ex_data(impl_->session.get(), 0, &impl_->filler);
     SSL_set_connect_state(impl_->session.get());
 }
 

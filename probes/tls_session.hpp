@@ -3,6 +3,7 @@
 // certificate never ends the handshake; what is wrong with it is recorded.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,9 +28,15 @@ class TlsContext {
 
 class TlsSession {
   public:
+    // No ClientHello may be larger in the one TLS record that every server can read (RFC 8446
+    // section 5.1).
+    static constexpr std::uint32_t largest_hello = 16384;
+
     // `server_name`: sent as SNI when not empty. `match_name`: held against the certificate; empty:
-    // not.
-    TlsSession(const TlsContext& context, const std::string& server_name, std::string match_name);
+    // not. `hello_bytes`: the ClientHello, record header included, is filled up to exactly so many
+    // bytes with an extension that servers ignore; 0, or fewer than it has anyway: not.
+    TlsSession(const TlsContext& context, const std::string& server_name, std::string match_name,
+               std::uint32_t hello_bytes = 0);
     ~TlsSession();
     TlsSession(const TlsSession&) = delete;
     TlsSession& operator=(const TlsSession&) = delete;
@@ -52,6 +59,7 @@ class TlsSession {
     HandshakeFacts facts() const;
 
   private:
+    void start(const TlsContext& context, const std::string& server_name);
     void fail(int result);
 
     struct Impl;

@@ -67,10 +67,14 @@ struct TcpCounters {
     std::uint32_t path_mtu = 0;        // tcpi_pmtu: outbound, as the kernel believes
     std::uint64_t bytes_received = 0;  // in order
     std::uint64_t bytes_acked = 0;
-    std::uint32_t unacked_segments = 0;
+    std::uint32_t unacked_segments = 0;   // on the way or lost, selectively acknowledged ones too
+    std::uint32_t sacked_segments = 0;    // of them, selectively acknowledged
+    std::uint32_t data_segments_out = 0;  // repeats included
+    std::uint32_t congestion_window = 0;  // tcpi_snd_cwnd, segments
     std::uint32_t data_segments_in = 0;
     std::uint32_t out_of_order_segments = 0;  // tcpi_rcv_ooopack
     std::uint32_t retransmits_total = 0;
+    std::uint32_t retransmits_outstanding = 0;  // tcpi_retrans: repeats not acknowledged yet
     std::uint32_t dsack_duplicates = 0;
     std::uint32_t rtt_microseconds = 0;
     bool timestamps = false;  // 12 bytes of every segment are options
@@ -172,11 +176,17 @@ struct OutboundFlight {
     std::vector<PathMtu> sent;      // the sizes of its packets, in order, controls included
     std::optional<PathMtu> passes;  // largest size that was acknowledged
     std::optional<PathMtu> fails;   // smallest size above it that was not
-    // Transmissions, repeats included, that count for the bound (see max_false_claim_probability):
+    // Transmissions, repeats included, that count for the bound (see max_false_claim_probability).
+    // What is small is small for all of the connection: its dialogue counts, and for the first
+    // flight the segments of the ordinary attempt before it.
     std::uint32_t small_acked = 0;  // up to `passes`
     std::uint32_t small_lost = 0;
     std::uint32_t large_lost = 0;  // of `fails` and more
-    PathMtu path_mtu_before;       // tcpi_pmtu, what the kernel believed
+    std::uint32_t fails_lost = 0;  // of them, of exactly `fails` bytes
+    // The kernel tells how many segments were selectively acknowledged, not which: the number of
+    // choices among those that are missing.
+    std::uint32_t readings = 1;
+    PathMtu path_mtu_before;  // tcpi_pmtu, what the kernel believed
     PathMtu path_mtu_after;
     bool answered = false;  // the server answered this ClientHello
     std::uint32_t hello_bytes = 0;

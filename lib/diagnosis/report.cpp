@@ -179,6 +179,8 @@ json::object flight_json(const OutboundFlight& flight) {
     object["small_acked"] = flight.small_acked;
     object["small_lost"] = flight.small_lost;
     object["large_lost"] = flight.large_lost;
+    object["fails_lost"] = flight.fails_lost;
+    object["readings"] = flight.readings;
     object["path_mtu_before"] = bytes_or_null(flight.path_mtu_before);
     object["path_mtu_after"] = bytes_or_null(flight.path_mtu_after);
     object["answered"] = flight.answered;

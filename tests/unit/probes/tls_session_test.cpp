@@ -178,3 +178,30 @@ TEST_CASE("a CA file that cannot be used is refused with its name") {
     REQUIRE_FALSE(context.has_value());
     CHECK(context.error().message.find("/nonexistent/ca.pem") != std::string::npos);
 }
+
+TEST_CASE("a ClientHello is filled up to the byte, and is else the one that Postfix sends") {
+    const auto context = TlsContext::create("");
+    REQUIRE(context.has_value());
+    for (const char* name : {"", "mail.example.org"}) {
+        const auto plain = shape_of(our_hello(name));
+        for (const std::uint32_t bytes : {600U, 1400U, 1449U, 8000U, 16383U, 16384U}) {
+            CAPTURE(bytes);
+            TlsSession session(*context, name, "", bytes);
+            session.handshake();
+            REQUIRE_FALSE(session.failed());
+            const auto hello = session.take_output();
+            CHECK(hello.size() == bytes);
+            auto filled = shape_of(hello);
+            CHECK(filled.ciphers == plain.ciphers);
+            CHECK(std::erase(filled.extensions, 0x7a7aU) == 1);
+            auto unpadded = plain.extensions;
+            std::erase(unpadded, 21U);
+            CHECK(filled.extensions == unpadded);
+        }
+        for (const std::uint32_t bytes : {0U, 1U, 200U}) {
+            TlsSession session(*context, name, "", bytes);
+            session.handshake();
+            CHECK(shape_of(session.take_output()) == plain);
+        }
+    }
+}
