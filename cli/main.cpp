@@ -40,7 +40,7 @@ void add_probe(CommandLine& line) {
             "an address")
         ->required();
     command->add_option("--service", options.service,
-                        "smtp, submission or smtps (by port otherwise)");
+                        "smtp, submission, smtps, imap or imaps (by port otherwise)");
     command->add_option("--port", options.port, "TCP port")->check(CLI::Range(1, 65535));
     command->add_option("--name", options.name,
                         "Name to send as SNI and to check the certificate against");

@@ -73,31 +73,13 @@ class ProgressLine {
     bool dirty_ = false;
 };
 
-std::optional<Service> probed_service(std::string_view text) {
-    const auto service = parse_service(text);
-    if (service == Service::imap || service == Service::imaps) return std::nullopt;
-    return service;
-}
-
-Result<std::optional<Service>> service_of(const ProbeOptions& options, const NextHop& next_hop) {
-    if (!options.service.empty()) {
-        if (const auto service = probed_service(options.service)) return service;
-        return fail(
-            parse_service(options.service) ? ErrorCode::unsupported : ErrorCode::invalid_input,
-            fmt::format(
-                "--service: found \"{}\", expected smtp, submission or smtps{}",
-                printable(options.service),
-                parse_service(options.service) ? "; IMAP is not supported in this version" : ""));
-    }
-    const auto port = options.port ? options.port : next_hop.port;
-    if (!port) return std::optional<Service>{};
-    const auto service = service_for_port(*port);
-    if (service == Service::imap || service == Service::imaps)
-        return fail(ErrorCode::unsupported,
-                    fmt::format("port {} is IMAP's, which is not supported in this version; give "
-                                "--service if SMTP is spoken there",
-                                *port));
-    return std::optional{service};
+Result<std::optional<Service>> service_of(const std::string& text) {
+    if (text.empty()) return std::optional<Service>{};
+    if (const auto service = parse_service(text)) return service;
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("--service: found \"{}\", expected smtp, submission, smtps, imap or imaps",
+                    printable(text)));
 }
 
 Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& settings) {
@@ -110,7 +92,7 @@ Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& set
     request.name = options.name;
     request.ca_file = options.ca_file;
     request.floor = settings.tls.floor;
-    const auto service = service_of(options, *next_hop);
+    const auto service = service_of(options.service);
     if (!service) return tl::make_unexpected(service.error());
     request.service = *service;
     if (!options.source.empty()) {

@@ -35,30 +35,45 @@ class Dialog {
     const std::string& reply() const { return reply_; }  // printable; the last that matters
     bool starttls_offered() const { return starttls_offered_; }
     // The server asks us to come again later: 421 (RFC 5321 section 3.8), BYE (RFC 3501 7.1.5).
-    bool service_closing() const { return closing_; }
+    bool service_closing() const { return facts_.told_to_go; }
+    const DialogFacts& facts() const { return facts_; }
 
-    virtual void receive(std::string_view bytes) = 0;
-    virtual void tls_established() = 0;
+    // Clear text before TLS, what was inside the records after it. Nothing may come between the
+    // reply to STARTTLS and our ClientHello: what does is refused (RFC 3207 section 6, RFC 9051
+    // section 6.2.1), or whoever put it there could speak to us with the server's voice.
+    void receive(std::string_view bytes);
+    void tls_established();
     std::string take_output() { return std::exchange(output_, {}); }
 
     // The server ended the connection, or the caller's deadline passed.
     void interrupted(Outcome outcome);
 
   protected:
+    enum class Progress { going_on, endless, garbled };
+
     explicit Dialog(Service service);
     void finish(Outcome outcome);
+    void ready_for_tls();
 
+    virtual Progress feed(char byte) = 0;
+    virtual std::string_view unfinished() const = 0;  // what came of a reply that is not complete
+    virtual void restart() = 0;                       // inside TLS, where nothing is carried over
+
+    std::string reply_;
+    std::string output_;
+    DialogFacts facts_;
     Service service_;
     Step step_ = Step::wait;
     Phase phase_ = Phase::greeting;
     Outcome outcome_ = Outcome::ok;
-    std::string reply_;
-    std::string output_;
-    std::size_t received_ = 0;
     bool tls_ = false;
     bool greeted_ = false;
     bool starttls_offered_ = false;
-    bool closing_ = false;
+
+  private:
+    void refuse(ProtocolFault fault, std::string_view quoted);
+
+    std::size_t received_ = 0;
 };
 
 // The one that the service speaks. `own_name`: what we say in EHLO.

@@ -23,6 +23,7 @@ struct Admission {
     // What earlier probes of the path found.
     InboundPath inbound_before{};
     OutboundPath outbound_before{};
+    bool starttls_offered_before = false;
 };
 
 class EndpointGate {

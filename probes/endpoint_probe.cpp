@@ -40,6 +40,7 @@ void note_first(EndpointRun& run, const HandshakeProbe& first) {
     evidence.reply = first.dialog().reply();
     evidence.timings = first.timings();
     evidence.starttls_offered = first.dialog().starttls_offered();
+    evidence.dialog = first.dialog().facts();
     evidence.handshake = first.handshake();
     if (const auto local = first.local_address()) evidence.vantage.source = *local;
     evidence.attempts.push_back(attempt);

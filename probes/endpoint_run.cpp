@@ -10,6 +10,7 @@ namespace postfathom {
 EndpointRun::EndpointRun(const ProbePlan& plan, const TlsContext& tls, EndpointProgressSink sink)
     : plan_(plan), tls_(tls), sink_(std::move(sink)) {
     evidence.endpoint = plan.endpoint;
+    evidence.starttls_offered_before = plan.starttls_offered_before;
 }
 
 bool EndpointRun::may_connect(bool may_abort) {

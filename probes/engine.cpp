@@ -32,18 +32,26 @@ Outcome outcome_of(const Error& error) {
     return error.code == ErrorCode::not_found ? Outcome::name_error : Outcome::temporary_name_error;
 }
 
+std::optional<std::uint16_t> port_of(const ProbeRequest& request) {
+    return request.port ? request.port : request.next_hop.port;
+}
+
+Service service_of(const ProbeRequest& request) {
+    const auto port = port_of(request);
+    return request.service.value_or(port ? service_for_port(*port) : Service::smtp);
+}
+
 std::vector<Endpoint> endpoints_of(const Resolution& resolution, const ProbeRequest& request,
                                    std::uint32_t limit) {
     std::vector<Endpoint> result;
+    const auto service = service_of(request);
     for (const auto& host : resolution.hosts) {
         for (const auto& address : host.addresses) {
             if (result.size() >= limit) return result;
             Endpoint endpoint;
             endpoint.address = address;
-            const auto port = request.port ? request.port : request.next_hop.port;
-            endpoint.service =
-                request.service.value_or(port ? service_for_port(*port) : Service::smtp);
-            endpoint.port = port.value_or(default_port(endpoint.service));
+            endpoint.service = service;
+            endpoint.port = port_of(request).value_or(default_port(service));
             endpoint.name = request.name.empty() ? host.name : request.name;
             result.push_back(std::move(endpoint));
         }
@@ -71,6 +79,24 @@ void apply(const Admission& admission, ProbePlan& plan) {
     plan.max_aborted = admission.max_aborted;
     plan.inbound_before = admission.inbound_before;
     plan.outbound_before = admission.outbound_before;
+    plan.starttls_offered_before = admission.starttls_offered_before;
+}
+
+// One address of a server without STARTTLS while another has it: something takes it away.
+void compare_addresses(Report& report) {
+    for (auto& without : report.endpoints) {
+        if (without.evidence.outcome != Outcome::not_offered) continue;
+        const auto& endpoint = without.evidence.endpoint;
+        const auto with = std::find_if(
+            report.endpoints.begin(), report.endpoints.end(), [&](const EndpointReport& other) {
+                return other.evidence.starttls_offered && !endpoint.name.empty() &&
+                       other.evidence.endpoint.name == endpoint.name &&
+                       other.evidence.endpoint.port == endpoint.port;
+            });
+        if (with == report.endpoints.end()) continue;
+        without.evidence.starttls_offered_at = with->evidence.endpoint.address;
+        without.verdict = diagnose(without.evidence, report.floor);
+    }
 }
 
 }  // namespace
@@ -108,8 +134,11 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
 
 asio::awaitable<Result<Found>> ProbeEngine::Impl::find(const ProbeRequest& request) {
     if (request.only) co_return Found{{*request.only}, std::nullopt};
+    auto next_hop = request.next_hop;
+    // MX records are about mail that comes in (RFC 5321 section 5.1), not about mailboxes.
+    if (speaks_imap(service_of(request))) next_hop.mx_lookup = false;
     const auto resolution =
-        co_await resolver.resolve(request.next_hop, request.family, settings.connect_timeout);
+        co_await resolver.resolve(next_hop, request.family, settings.connect_timeout);
     if (!resolution) co_return tl::make_unexpected(resolution.error());
     co_return Found{endpoints_of(*resolution, request, settings.max_addresses), resolution->ttl};
 }
@@ -225,6 +254,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         // Postfix would stop here.
         if (!any_ill) break;
     }
+    compare_addresses(report);
     report.diagnosis = worst(report.endpoints, not_now(report));
     report.suggestions = suggestions(report, request);
     co_return report;

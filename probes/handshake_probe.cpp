@@ -77,12 +77,13 @@ asio::awaitable<void> HandshakeProbe::shake(Time deadline, bool judge) {
             end(*received.trouble);
             co_return;
         }
+        const auto now = Clock::now();
         if (!received.bytes.empty()) {
             session_->receive(received.bytes);
             session_->handshake();
-            continue;
+            // A server may send without end.
+            if (now < deadline) continue;
         }
-        const auto now = Clock::now();
         if (now >= deadline) co_return;
         const auto rtt = std::chrono::microseconds(before_hello_.rtt_microseconds);
         const auto tick = std::clamp<Clock::duration>(rtt / 4, 3ms, 100ms);

@@ -196,6 +196,7 @@ MailConnection::Time MailConnection::phase_deadline() const {
 }
 
 void MailConnection::give_up_when_late() {
+    if (dialog_->step() != Dialog::Step::wait) return;
     const auto now = Clock::now();
     if (now >= phase_deadline())
         dialog_->interrupted(now >= plan_.deadline ? Outcome::cancelled : Outcome::timed_out);
@@ -228,8 +229,9 @@ asio::awaitable<void> MailConnection::converse(TlsSession* session) {
             }
         } else {
             co_await ready(WaitType::wait_read, phase_deadline());
-            give_up_when_late();
         }
+        // The time is the phase's and not a byte's: a server that drips gets no more of it.
+        give_up_when_late();
     }
 }
 
@@ -253,6 +255,8 @@ asio::awaitable<void> MailConnection::open() {
     if (dialog_->step() == Dialog::Step::wait) {
         enter(Phase::greeting);
         co_await converse(nullptr);
+        // What came in segments of its own right behind the reply to STARTTLS.
+        if (ready_for_tls()) dialog_->receive(receive().bytes);
     }
     if (dialog_->step() != Dialog::Step::close) co_return;
     end(dialog_->outcome());

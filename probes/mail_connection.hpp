@@ -65,6 +65,7 @@ struct ProbePlan {
     // What earlier probes of this path found, to need fewer connections now.
     InboundPath inbound_before;
     OutboundPath outbound_before;
+    bool starttls_offered_before = false;
 };
 
 // What the TCP connection is like; see TCP_MAXSEG in tcp(7). None of it needs a privilege.

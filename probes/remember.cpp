@@ -88,6 +88,7 @@ std::string consequence(const KnownVerdict& verdict, TlsLevel floor) {
         case DiagnosisId::tls_garbage:
             return fmt::format("mail to it is deferred{} until its TLS handshake works", in_clear);
         case DiagnosisId::starttls_missing:
+        case DiagnosisId::starttls_stripped:
             return "mail to it is deferred where TLS is required, and sent in clear text elsewhere";
         case DiagnosisId::certificate_expired:
         case DiagnosisId::certificate_not_yet_valid:

@@ -25,27 +25,30 @@ class SmtpReplyParser {
     static constexpr std::size_t max_line = 2048;  // Postfix's line_length_limit
     static constexpr std::size_t max_reply = 16 * 1024;
 
-    enum class State { incomplete, reply, garbled };
+    enum class State { incomplete, reply, endless, garbled };
 
-    // Looks at one byte; after `reply` the reply can be taken, after `garbled` it is over.
+    // Looks at one byte; after `reply` the reply can be taken, after the last two it is over.
     State feed(char byte);
     SmtpReply take();
-    const std::string& line() const { return line_; }  // for quoting what was garbled
+    // What came of a reply that is not complete.
+    std::string_view unfinished() const { return line_.empty() ? reply_.lines : line_; }
 
   private:
     State end_of_line();
 
     std::string line_;
     SmtpReply reply_;
-    bool garbled_ = false;
+    State over_ = State::incomplete;
 };
 
 class SmtpDialog : public Dialog {
   public:
     SmtpDialog(Service service, std::string ehlo_name);
 
-    void receive(std::string_view bytes) override;
-    void tls_established() override;
+  protected:
+    Progress feed(char byte) override;
+    std::string_view unfinished() const override { return parser_.unfinished(); }
+    void restart() override;
 
   private:
     void on_reply(const SmtpReply& reply);

@@ -54,6 +54,8 @@ int add_filler(SSL* session, unsigned int, unsigned int, const unsigned char** o
 bool configure_as_postfix(SSL_CTX* context) {
     SSL_CTX_set_security_level(context, 0);
     SSL_CTX_set_options(context, SSL_OP_ALL);
+    // Not Postfix's, and not to be seen in the ClientHello: one handshake is what we came for.
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     return SSL_CTX_set_min_proto_version(context, TLS1_VERSION) == 1 &&  // smtp_tls_protocols
@@ -97,7 +99,8 @@ struct TlsSession::Impl {
     std::string match_name;
     std::uint32_t filler = 0;  // bytes of the extension
     bool heard_tls = false;    // the first bytes looked like a TLS record
-    bool heard = false;
+    std::string heard;         // the first bytes
+    std::size_t received = 0;
 };
 
 TlsSession::TlsSession(const TlsContext& context, const std::string& server_name,
@@ -146,10 +149,11 @@ void TlsSession::fail(int result) {
     // Reasons from here on are alerts of the peer (SSL_AD_REASON_OFFSET).
     const bool alert =
         ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) >= SSL_AD_REASON_OFFSET;
-    outcome_ = alert                               ? Outcome::tls_alert
-               : impl_->heard && !impl_->heard_tls ? Outcome::garbled
-                                                   : Outcome::tls_error;
+    outcome_ = alert ? Outcome::tls_alert : Outcome::tls_error;
     error_ = library_error();
+    if (alert || impl_->received == 0 || impl_->heard_tls) return;
+    outcome_ = Outcome::garbled;
+    error_ += ", it sends \"" + printable(impl_->heard, 80) + '"';
 }
 
 void TlsSession::handshake() {
@@ -164,11 +168,17 @@ void TlsSession::handshake() {
 
 void TlsSession::receive(std::string_view records) {
     if (records.empty()) return;
-    if (!impl_->heard) {
-        impl_->heard = true;
+    if (impl_->received == 0) {
+        impl_->heard = trim(records.substr(0, 100));
         // Content types of TLS records are 20 to 24 (RFC 8446 section 5.1).
         impl_->heard_tls = records.front() >= 20 && records.front() <= 24;
     }
+    impl_->received += records.size();
+    if (impl_->received > max_bytes && !failed()) {
+        outcome_ = Outcome::garbled;
+        error_ = "more than " + std::to_string(max_bytes / 1024) + " KB and no end";
+    }
+    if (failed()) return;
     BIO_write(impl_->in, records.data(), static_cast<int>(records.size()));
 }
 

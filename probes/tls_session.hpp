@@ -31,6 +31,8 @@ class TlsSession {
     // No ClientHello may be larger in the one TLS record that every server can read (RFC 8446
     // section 5.1).
     static constexpr std::uint32_t largest_hello = 16384;
+    // Of one connection, from the peer. OpenSSL takes certificates up to 100 KB by itself.
+    static constexpr std::size_t max_bytes = 512 * 1024;
 
     // `server_name`: sent as SNI when not empty. `match_name`: held against the certificate; empty:
     // not. `hello_bytes`: the ClientHello, record header included, is filled up to exactly so many

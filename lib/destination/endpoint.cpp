@@ -42,6 +42,8 @@ std::uint16_t default_port(Service service) { return row(service).port; }
 
 bool implicit_tls(Service service) { return row(service).implicit_tls; }
 
+bool speaks_imap(Service service) { return service == Service::imap || service == Service::imaps; }
+
 Service service_for_port(std::uint16_t port) {
     for (const auto& candidate : services)
         if (candidate.port == port) return candidate.service;

@@ -18,6 +18,7 @@ std::string_view to_string(Service service);
 std::optional<Service> parse_service(std::string_view text);
 std::uint16_t default_port(Service service);   // 25, 587, 465, 143, 993
 bool implicit_tls(Service service);            // smtps, imaps (RFC 8314)
+bool speaks_imap(Service service);             // else SMTP
 Service service_for_port(std::uint16_t port);  // smtp for a port that is none of the five
 
 struct Endpoint {

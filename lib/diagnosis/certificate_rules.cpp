@@ -137,9 +137,11 @@ std::optional<Fault> weak(const CertificateFacts& facts) {
     return std::nullopt;
 }
 
-Diagnosis weighed(Fault fault, TlsLevel floor) {
+Diagnosis weighed(Fault fault, const Evidence& evidence, TlsLevel floor) {
     const bool stops_mail = checks_certificate(floor);
-    const auto effect = stops_mail
+    const auto effect = speaks_imap(evidence.endpoint.service)
+                            ? std::string{"; clients that check certificates refuse it."}
+                        : stops_mail
                             ? fmt::format("; at level {} mail waits.", to_string(floor))
                             : std::string{
                                   "; the TLS level in force does not ask the trust store, so this "
@@ -157,7 +159,7 @@ std::vector<Diagnosis> certificate_faults(const Evidence& evidence, TlsLevel flo
     for (auto& fault : {expired(facts, evidence.measured_at), not_yet(facts, evidence.measured_at),
                         self_signed(facts), incomplete_chain(facts), untrusted(facts),
                         name_mismatch(facts, evidence.endpoint.name), weak(facts)})
-        if (fault) found.push_back(weighed(*fault, floor));
+        if (fault) found.push_back(weighed(*fault, evidence, floor));
     return found;
 }
 

@@ -39,7 +39,7 @@ namespace {
 //   2. a black hole, which needs the strongest evidence and explains every stall;
 //   3. loss that does not depend on size, which excludes a black hole;
 //   4. a mute peer, which needs silence at every size;
-//   5. what the TLS layer said, or how the connection ended;
+//   5. what ended it inside TLS, what the TLS layer said, or how the connection ended;
 //   6. else the stall stays unexplained, and the report says what would settle it.
 // Certificate faults are found beside it, from the handshake that completed.
 rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
@@ -47,6 +47,7 @@ rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
     if (auto found = rules::black_hole(evidence)) return found;
     if (auto found = rules::lossy_path(evidence)) return found;
     if (auto found = rules::peer_stall(evidence)) return found;
+    if (auto found = rules::after_tls(evidence)) return found;
     if (auto found = rules::tls_trouble(evidence)) return found;
     return rules::unexplained_stall(evidence);
 }
@@ -83,6 +84,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
         [](const Diagnosis& a, const Diagnosis& b) { return a.severity > b.severity; });
     verdict.diagnosis =
         verdict.findings.empty() ? rules::healthy(evidence) : verdict.findings.front();
+    for (auto& note : rules::dialog_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : server_notes(evidence)) verdict.notes.push_back(std::move(note));
     return verdict;
 }

@@ -35,6 +35,13 @@ constexpr NameTable<Outcome, 15> outcome_names{{
     {Outcome::cancelled, "cancelled"},
 }};
 
+constexpr NameTable<ProtocolFault, 4> protocol_fault_names{{
+    {ProtocolFault::none, "none"},
+    {ProtocolFault::other_protocol, "other-protocol"},
+    {ProtocolFault::endless_reply, "endless-reply"},
+    {ProtocolFault::clear_text_before_tls, "clear-text-before-tls"},
+}};
+
 constexpr NameTable<StallShape, 5> stall_names{{
     {StallShape::none, "no-stall"},
     {StallShape::gap, "gap"},
@@ -68,6 +75,22 @@ constexpr NameTable<DatagramOutcome, 4> datagram_names{{
 
 std::string_view to_string(Phase phase) { return name_in(phase_names, phase); }
 std::optional<Phase> parse_phase(std::string_view text) { return value_in(phase_names, text); }
+
+std::string_view in_words(Phase phase, Service service) {
+    if (!speaks_imap(service)) return to_string(phase);
+    switch (phase) {
+        case Phase::ehlo:
+            return "capability";
+        case Phase::ehlo_after_tls:
+            return "capability-after-tls";
+        case Phase::quit:
+            return "logout";
+        default:
+            return to_string(phase);
+    }
+}
+
+std::string_view to_string(ProtocolFault fault) { return name_in(protocol_fault_names, fault); }
 
 std::string_view to_string(Outcome outcome) { return name_in(outcome_names, outcome); }
 std::optional<Outcome> parse_outcome(std::string_view text) {

@@ -43,8 +43,10 @@ enum class Outcome {
     cancelled,  // we stopped it, e.g. because the answer was found elsewhere or the budget ended
 };
 
-std::string_view to_string(
-    Phase phase);  // "client-hello" spelled as in the JSON schema: "ehlo-after-tls"
+// As in the JSON schema: "ehlo-after-tls".
+std::string_view to_string(Phase phase);
+// For a person: "capability" where IMAP is spoken and the schema says "ehlo".
+std::string_view in_words(Phase phase, Service service);
 std::string_view to_string(Outcome outcome);  // "timed-out", ...
 std::optional<Phase> parse_phase(std::string_view text);
 std::optional<Outcome> parse_outcome(std::string_view text);
@@ -53,6 +55,28 @@ struct PhaseTiming {
     Phase phase = Phase::connect;
     double seconds = 0;
     bool operator==(const PhaseTiming&) const = default;
+};
+
+// What ended a conversation as garbled.
+enum class ProtocolFault {
+    none,
+    other_protocol,         // what answers speaks something else
+    endless_reply,          // more than any reply may have
+    clear_text_before_tls,  // bytes behind the reply to STARTTLS, before our ClientHello
+};
+std::string_view to_string(ProtocolFault fault);
+
+// What the first attempt's conversation showed beside its outcome.
+struct DialogFacts {
+    ProtocolFault fault = ProtocolFault::none;
+    std::uint32_t unfinished_bytes = 0;    // of a reply that had begun when the conversation ended
+    std::uint32_t control_characters = 0;  // in what the server said
+    // An EHLO keyword that a middlebox crossed out: "XXXXXXXA". Printable.
+    std::string crossed_out;
+    bool starttls_in_greeting = false;   // IMAP: the greeting's own list of capabilities has it
+    bool logged_in_by_greeting = false;  // IMAP: PREAUTH where TLS was still to come
+    bool told_to_go = false;             // 421, BYE: come again later
+    bool operator==(const DialogFacts&) const = default;
 };
 
 // The kernel's counters of our own socket when an attempt was judged (tcp(7), TCP_INFO; Linux 5.4
@@ -259,6 +283,11 @@ struct Evidence {
     std::string reply;                 // last reply of the server where it matters; printable
     std::vector<PhaseTiming> timings;  // of the first attempt
     bool starttls_offered = false;
+    DialogFacts dialog;
+    // Where STARTTLS was offered though not here and now: by this endpoint in an earlier probe, or
+    // at another address of the same server.
+    bool starttls_offered_before = false;
+    std::optional<IpAddress> starttls_offered_at;
     // The first attempt that stalled completed later, while we went on measuring.
     bool first_attempt_recovered = false;
     std::vector<Attempt> attempts;

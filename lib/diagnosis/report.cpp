@@ -125,6 +125,23 @@ json::object handshake_json(const Evidence& evidence) {
     return object;
 }
 
+json::object dialog_json(const Evidence& evidence) {
+    const auto& dialog = evidence.dialog;
+    json::object object;
+    object["starttls_offered"] = evidence.starttls_offered;
+    object["starttls_offered_before"] = evidence.starttls_offered_before;
+    object["starttls_offered_at"] = evidence.starttls_offered_at
+                                        ? json::value(evidence.starttls_offered_at->to_string())
+                                        : json::value(nullptr);
+    object["crossed_out"] = text_or_null(dialog.crossed_out);
+    object["fault"] = dialog.fault == ProtocolFault::none ? json::value(nullptr)
+                                                          : json::value(to_string(dialog.fault));
+    object["unfinished_bytes"] = dialog.unfinished_bytes;
+    object["control_characters"] = dialog.control_characters;
+    object["told_to_go"] = dialog.told_to_go;
+    return object;
+}
+
 json::object timings_json(const Evidence& evidence) {
     json::object object;
     for (const auto& timing : evidence.timings)
@@ -284,6 +301,7 @@ json::object endpoint_json(const EndpointReport& report) {
     object["measured_at"] = time_or_null(evidence.measured_at);
     object["vantage"] = vantage_json(evidence.vantage);
     object["path_mtu"] = path_mtu_json(evidence);
+    object["dialog"] = dialog_json(evidence);
     object["handshake"] = handshake_json(evidence);
     object["timings"] = timings_json(evidence);
     object["attempts"] = objects(evidence.attempts, attempt_json);

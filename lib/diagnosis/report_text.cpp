@@ -151,13 +151,15 @@ std::string ending_in_words(const Evidence& evidence) {
     if (evidence.first_attempt_recovered) return "handshake stalled, then went on";
     if (evidence.reached == Phase::handshake && evidence.outcome == Outcome::timed_out)
         return "stalled in the handshake";
-    return fmt::format("{} in phase {}", to_string(evidence.outcome), to_string(evidence.reached));
+    return fmt::format("{} in phase {}", to_string(evidence.outcome),
+                       in_words(evidence.reached, evidence.endpoint.service));
 }
 
 std::string conversation(const Evidence& evidence) {
     std::vector<std::string> parts;
     for (const auto& timing : evidence.timings)
-        parts.push_back(fmt::format("{} {:.2f} s", to_string(timing.phase), timing.seconds));
+        parts.push_back(fmt::format(
+            "{} {:.2f} s", in_words(timing.phase, evidence.endpoint.service), timing.seconds));
     if (const auto ending = ending_in_words(evidence); !ending.empty()) parts.push_back(ending);
     return joined(parts, ", ");
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/diagnosis/diagnose.hpp"
 #include "lib/diagnosis/diagnosis.hpp"
 #include "lib/diagnosis/evidence.hpp"
 #include "lib/diagnosis/tls_floor.hpp"
@@ -27,6 +28,9 @@ Diagnosis unsettled(std::string summary, std::string settles);
 // dialog_rules.cpp: the conversation ended before the TLS handshake. Always finds something when
 // the first attempt did not get to the handshake.
 Finding before_tls(const Evidence& evidence, TlsLevel floor);
+// The handshake completed, and the conversation inside it did not.
+Finding after_tls(const Evidence& evidence);
+std::vector<Note> dialog_notes(const Evidence& evidence);
 
 // path_rules.cpp: stalls in the handshake, and what sizes have to do with them.
 Finding black_hole(const Evidence& evidence);

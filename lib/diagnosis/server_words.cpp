@@ -60,8 +60,8 @@ std::vector<Note> server_notes(const Evidence& evidence) {
         // What never came is the verdict's, not a slow answer.
         const bool came = timing.phase != evidence.reached || evidence.outcome == Outcome::ok;
         if (answered && came && timing.seconds >= slow_seconds)
-            slow += fmt::format("{}{} {:.1f} s", slow.empty() ? "" : ", ", to_string(timing.phase),
-                                timing.seconds);
+            slow += fmt::format("{}{} {:.1f} s", slow.empty() ? "" : ", ",
+                                in_words(timing.phase, evidence.endpoint.service), timing.seconds);
     }
     if (!slow.empty())
         notes.push_back({"slow-server", "The server takes its time and was waited for: " + slow});

@@ -105,13 +105,6 @@ Finding tls_trouble(const Evidence& evidence) {
         case Outcome::reset:
         case Outcome::closed:
             return reset_in_handshake(evidence);
-        case Outcome::rejected:
-            return stated(
-                DiagnosisId::greeting_rejected,
-                evidence.reply.starts_with('4') ? Severity::warning : Severity::critical,
-                fmt::format("After the TLS handshake the server refuses to go on: \"{}\".",
-                            printable(evidence.reply, 120)),
-                {"pmtu-black-hole", "peer-stall"});
         default:
             return std::nullopt;
     }

@@ -61,7 +61,7 @@ TEST_CASE("an end right after the handshake is told from one in it") {
     CHECK(found.id == DiagnosisId::reset_in_handshake);
     CHECK(found.summary.find("right after the TLS handshake") != std::string::npos);
     CHECK(diagnosis_of(ended(Phase::ehlo_after_tls, Outcome::timed_out)).id ==
-          DiagnosisId::inconclusive);
+          DiagnosisId::greeting_timeout);
     CHECK(diagnosis_of(ended(Phase::ehlo_after_tls, Outcome::rejected, "421 later")).severity ==
           Severity::warning);
 }

@@ -7,39 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "tests/unit/probes/dialog_talk.hpp"
+
 using namespace postfathom;
 
 namespace {
-
-struct Ended {
-    Phase phase;
-    Outcome outcome;
-    std::string reply;
-    std::string sent;
-    bool starttls_offered;
-    bool closing;
-    bool operator==(const Ended&) const = default;
-};
-
-// The server's lines in order; "TLS" is the handshake. `cut` says how many bytes come at a time.
-Ended talk(const std::vector<std::string>& server, std::size_t cut,
-           Service service = Service::smtp) {
-    SmtpDialog dialog(service, "client.example.org");
-    std::string sent;
-    for (const auto& line : server) {
-        sent += dialog.take_output();
-        if (line == "TLS") {
-            REQUIRE(dialog.step() == SmtpDialog::Step::start_tls);
-            dialog.tls_established();
-            continue;
-        }
-        for (std::size_t at = 0; at < line.size(); at += cut)
-            dialog.receive(std::string_view(line).substr(at, cut));
-    }
-    sent += dialog.take_output();
-    return {dialog.phase(), dialog.outcome(),          dialog.reply(),
-            sent,           dialog.starttls_offered(), dialog.service_closing()};
-}
 
 const std::string greeting = "220-mail.example.org ESMTP\r\n220 waits\r\n";
 const std::string ehlo_with =
@@ -106,13 +78,13 @@ TEST_CASE("conversations come out alike however the bytes are cut") {
     };
     for (const auto& example : cases) {
         CAPTURE(example.what);
-        const auto whole = talk(example.server, 100'000);
+        const auto whole = talk(example.server, 100'000, Service::smtp);
         CHECK(whole.phase == example.phase);
         CHECK(whole.outcome == example.outcome);
         CHECK(whole.sent == example.sent);
         for (std::size_t cut = 1; cut < 40; ++cut) {
             CAPTURE(cut);
-            auto pieces = talk(example.server, cut);
+            auto pieces = talk(example.server, cut, Service::smtp);
             // How much of a line that is no reply was there to quote depends on the pieces.
             if (whole.outcome == Outcome::garbled) pieces.reply = whole.reply;
             CHECK(pieces == whole);
@@ -130,24 +102,12 @@ TEST_CASE("implicit TLS begins with the handshake and greets after it") {
     CHECK(refused.outcome == Outcome::rejected);
 }
 
-TEST_CASE("clear text behind the reply to STARTTLS is not carried into TLS") {
-    SmtpDialog dialog(Service::smtp, "client.example.org");
-    dialog.receive(greeting);
-    dialog.receive(ehlo_with);
-    dialog.receive("220 go\r\n250-injected\r\n250 x\r\n");
-    REQUIRE(dialog.step() == SmtpDialog::Step::start_tls);
-    dialog.take_output();
-    dialog.tls_established();
-    CHECK(dialog.take_output() == "EHLO client.example.org\r\n");
-    CHECK(dialog.phase() == Phase::ehlo_after_tls);
-}
-
 TEST_CASE("421 is remembered wherever it comes") {
-    CHECK(talk({"421 x\r\n"}, 3).closing);
-    CHECK(talk({greeting, "421 x\r\n"}, 3).closing);
-    CHECK(talk({greeting, ehlo_with, "421 x\r\n"}, 3).closing);
-    CHECK_FALSE(talk({greeting, "450 x\r\n"}, 3).closing);
-    CHECK(talk({greeting, "421 x\r\n"}, 3).sent == "EHLO client.example.org\r\n");
+    CHECK(talk({"421 x\r\n"}, 3, Service::smtp).facts.told_to_go);
+    CHECK(talk({greeting, "421 x\r\n"}, 3, Service::smtp).facts.told_to_go);
+    CHECK(talk({greeting, ehlo_with, "421 x\r\n"}, 3, Service::smtp).facts.told_to_go);
+    CHECK_FALSE(talk({greeting, "450 x\r\n"}, 3, Service::smtp).facts.told_to_go);
+    CHECK(talk({greeting, "421 x\r\n"}, 3, Service::smtp).sent == "EHLO client.example.org\r\n");
 }
 
 TEST_CASE("replies are bounded") {
@@ -181,7 +141,7 @@ TEST_CASE("replies are bounded") {
 }
 
 TEST_CASE("what the server says is made printable") {
-    const auto ended = talk({"554 \x1b[31m\xff no\r\n", "221 x\r\n"}, 5);
+    const auto ended = talk({"554 \x1b[31m\xff no\r\n", "221 x\r\n"}, 5, Service::smtp);
     CHECK(ended.reply == "554 ?[31m? no");
 }
 
