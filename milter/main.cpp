@@ -84,7 +84,8 @@ bool serve(const MilterService& service, const std::string& path) {
     std::thread milter([&] {
         well = run_milter();
         ended = true;
-        ::pthread_kill(first_thread, SIGTERM);
+        // Wakes sigwait(); the signal is blocked in every thread, so it ends none.
+        ::pthread_kill(first_thread, SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
     });
     wait_for_the_end(ended);
     const bool asked = !ended;

@@ -92,7 +92,7 @@ class DeliveryJoin {
         std::string queue_id;  // of the status line that followed, if one did
     };
     struct Answer {
-        std::size_t text_hash;
+        std::size_t text_hash = 0;
         Time at;
     };
     struct Process {

@@ -112,11 +112,11 @@ AdminReply bad_body(const std::string& message) {
 
 }  // namespace
 
-AdminReply admin_error(unsigned status, std::string_view code, std::string message) {
+AdminReply admin_error(unsigned status, std::string_view code, std::string_view message) {
     AdminReply reply{status, {}};
     json::object error;
     error["code"] = code;
-    error["message"] = std::move(message);
+    error["message"] = message;
     reply.body["error"] = std::move(error);
     return reply;
 }

@@ -18,7 +18,7 @@ struct AdminReply {
 };
 
 // {"error": {"code": "...", "message": "..."}}
-AdminReply admin_error(unsigned status, std::string_view code, std::string message);
+AdminReply admin_error(unsigned status, std::string_view code, std::string_view message);
 
 AdminReply answer_health();
 AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime);

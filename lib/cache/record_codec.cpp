@@ -144,8 +144,8 @@ json::object new_record() {
 template <typename Record>
 Result<Record> decode_record(std::string_view bytes, std::string_view what,
                              Record (*read)(JsonFields& fields)) {
-    std::array<unsigned char, 4096>
-        stack;  // NOLINT: written by the parser, not to be cleared first
+    // Written by the parser, not to be cleared first.
+    std::array<unsigned char, 4096> stack;  // NOLINT(*-member-init)
     json::monotonic_resource memory(stack.data(), stack.size());
     const auto value = parse_json(bytes, max_record_bytes, &memory);
     if (!value) return fail(value.error().code, fmt::format("{}: {}", what, value.error().message));

@@ -176,7 +176,8 @@ template <typename Value>
 using Choices = std::vector<std::pair<std::string, Value>>;
 
 template <typename Value, typename Member>
-SettingRow choice(std::string name, Choices<Value> choices, Member member, std::string sentence) {
+SettingRow choice(std::string name, const Choices<Value>& choices, Member member,
+                  std::string sentence) {
     std::string names;
     for (const auto& [word, unused] : choices) names += (names.empty() ? "" : ", ") + word;
     return {std::move(name), "one of: " + names, std::move(sentence),
@@ -207,6 +208,7 @@ Choices<TlsLevel> floor_choices() {
 }
 
 // member(settings.probe.timeout), for const and other Settings alike.
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in parentheses
 #define POSTFATHOM_MEMBER(path) [](auto& settings) -> auto& { return settings.path; }
 
 std::vector<SettingRow> make_rows() {

@@ -137,7 +137,7 @@ std::optional<Fault> weak(const CertificateFacts& facts) {
     return std::nullopt;
 }
 
-Diagnosis weighed(Fault fault, const Evidence& evidence, TlsLevel floor) {
+Diagnosis weighed(const Fault& fault, const Evidence& evidence, TlsLevel floor) {
     const bool stops_mail = checks_certificate(floor);
     const auto effect = speaks_imap(evidence.endpoint.service)
                             ? std::string{"; clients that check certificates refuse it."}

@@ -80,7 +80,7 @@ std::optional<LogLine> parse_log_line(std::string_view line);
 
 // What a deferral's text (after the X.Y.Z code) tells of; shared with the `dsn` table.
 struct ReasonTrouble {
-    TroubleKind kind;
+    TroubleKind kind = TroubleKind::handshake_error;
     std::optional<LoggedPeer> peer;
 };
 std::optional<ReasonTrouble> classify_reason(std::string_view reason);
