@@ -25,7 +25,7 @@
 
 namespace {
 
-constexpr std::array<const char*, 15> modes{
+constexpr std::array modes{
     "normal",          // SMTP with STARTTLS
     "implicit",        // TLS at once (smtps)
     "mute-starttls",   // 220 to STARTTLS, then reads and answers nothing
@@ -39,8 +39,11 @@ constexpr std::array<const char*, 15> modes{
     "no-greeting",     // says nothing
     "close-greeting",  // closes at once
     "reset-hello",     // resets the connection when the ClientHello comes
+    "close-hello",     // closes it in order then
+    "alert",           // answers the ClientHello with the TLS alert of number --delay
     "garbage",         // speaks SSH
     "garbage-tls",     // 220 to STARTTLS, then clear text
+    "tls-1.0",         // as normal, with TLS 1.0 and nothing newer
 };
 
 struct Options {
@@ -101,6 +104,11 @@ Context make_context(const Options& options) {
         SSL_CTX_use_PrivateKey_file(context.get(), options.key.c_str(), SSL_FILETYPE_PEM) != 1) {
         ERR_print_errors_fp(stderr);
         std::exit(1);
+    }
+    if (options.mode == "tls-1.0") {
+        SSL_CTX_set_security_level(context.get(), 0);
+        SSL_CTX_set_min_proto_version(context.get(), TLS1_VERSION);
+        SSL_CTX_set_max_proto_version(context.get(), TLS1_VERSION);
     }
     return context;
 }
@@ -173,6 +181,19 @@ class Peer {
         if (mode == "garbage-tls") {
             wait_for_input();
             say("500 5.5.1 what is this?\r\n");
+            return wait_for_end(), false;
+        }
+        if (mode == "close-hello") {
+            std::array<char, 4096> hello{};
+            (void)!::recv(socket_, hello.data(), hello.size(), 0);
+            return false;
+        }
+        if (mode == "alert") {
+            wait_for_input();
+            // A fatal alert in a record of its own (RFC 8446 sections 5.1 and 6).
+            std::string record{21, 3, 3, 0, 2, 2};
+            record += static_cast<char>(options_.delay);
+            say(record);
             return wait_for_end(), false;
         }
         if (mode == "reset-hello") {

@@ -1,0 +1,175 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# The path that the matrix tries the probe on: three network namespaces, built once, whose faults change from
+# scenario to scenario. Sourced by `matrix`.
+#
+#   client 192.0.2.2 ----- router ----- 198.51.100.2, 198.51.100.3 server
+#     2001:db8:1::2                     2001:db8:2::2, 2001:db8:2::3
+#
+# What passes is limited by the router's routes and not by its interfaces: the kernel holds a forwarded packet, or
+# each segment of one that is not cut yet, against the `mtu` of its route, in bytes of IP and in one direction
+# alone, and says "too big" as any router. An interface limits what it receives as well, and four bytes late: the
+# kernel leaves room for a VLAN tag.
+
+path_use() {
+  path_client=$1c path_router=$1r path_server=$1s
+  path_namespaces=("$path_client" "$path_router" "$path_server")
+}
+
+in_client() { ip netns exec "$path_client" "$@"; }
+in_router() { ip netns exec "$path_router" "$@"; }
+in_server() { ip netns exec "$path_server" "$@"; }
+
+path_up() {
+  local ns
+  for ns in "${path_namespaces[@]}"; do
+    ip netns add "$ns"
+    # Nothing learned on one connection may change the next.
+    ip netns exec "$ns" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.tcp_no_metrics_save=1
+    ip -n "$ns" link set lo up
+  done
+  ip -n "$path_client" link add wan type veth peer name client netns "$path_router"
+  ip -n "$path_server" link add lan type veth peer name server netns "$path_router"
+  # The router's interfaces take everything: its routes decide.
+  ip -n "$path_router" link set client mtu 9216
+  ip -n "$path_router" link set server mtu 9216
+  path_addresses "$path_client" wan 192.0.2.2/24 2001:db8:1::2/64
+  path_addresses "$path_router" client 192.0.2.1/24 2001:db8:1::1/64
+  path_addresses "$path_router" server 198.51.100.1/24 2001:db8:2::1/64
+  path_addresses "$path_server" lan 198.51.100.2/24 198.51.100.3/24 2001:db8:2::2/64 2001:db8:2::3/64
+  ip -n "$path_client" route add default via 192.0.2.1
+  ip -n "$path_client" -6 route add default via 2001:db8:1::1
+  ip -n "$path_server" route add default via 198.51.100.1
+  ip -n "$path_server" -6 route add default via 2001:db8:2::1
+}
+
+path_addresses() {
+  local ns=$1 interface=$2 address
+  shift 2
+  ip -n "$ns" link set "$interface" up
+  for address in "$@"; do
+    case $address in
+      *:*) ip -n "$ns" addr add "$address" dev "$interface" nodad ;;
+      *) ip -n "$ns" addr add "$address" dev "$interface" ;;
+    esac
+  done
+}
+
+path_down() {
+  local ns pid
+  for ns in "${path_namespaces[@]}"; do
+    # Everything in there is ours.
+    for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
+    ip netns del "$ns" 2>/dev/null || true
+  done
+}
+
+# --- faults -------------------------------------------------------------------------------------------
+
+# path_set FAULT...: a path without any other fault than these, and kernels that remember nothing.
+path_set() {
+  local fault
+  path_reset
+  for fault in "$@"; do
+    path_fault "${fault%%=*}" "${fault#*=}" || { echo "no such fault: $fault" >&2; return 1; }
+  done
+}
+
+path_reset() {
+  local ns
+  for ns in "${path_namespaces[@]}"; do
+    ip netns exec "$ns" nft flush ruleset
+    ip -n "$ns" route flush cache
+    ip -n "$ns" -6 route flush cache
+    ip netns exec "$ns" sysctl -qw net.ipv4.tcp_mtu_probing=0
+  done
+  # As real interfaces put packets on the wire: one segment each.
+  ip -n "$path_client" link set wan mtu 1500 gso_max_segs 1
+  ip -n "$path_server" link set lan mtu 1500 gso_max_segs 1
+  path_limit inbound 1500 4
+  path_limit inbound 1500 6
+  path_limit outbound 1500 4
+  path_limit outbound 1500 6
+}
+
+# path_limit DIRECTION BYTES FAMILY
+path_limit() {
+  local to
+  case $1-$3 in
+    inbound-4) to=(192.0.2.2/32 dev client) ;;
+    inbound-6) to=(2001:db8:1::2/128 dev client) ;;
+    outbound-4) to=(198.51.100.0/30 dev server) ;;  # the server's addresses
+    outbound-6) to=(2001:db8:2::/126 dev server) ;;
+  esac
+  ip -n "$path_router" "-$3" route replace "${to[@]}" mtu "$2"
+}
+
+path_fault() {
+  local name=$1 value=$2
+  case $name in
+    # The largest packet that the router passes on, and what becomes of its "too big".
+    inbound|outbound) path_limit "$name" "$value" 4 && path_limit "$name" "$value" 6 ;;
+    inbound4|outbound4|inbound6|outbound6) path_limit "${name%[46]}" "$value" "${name: -1}" ;;
+    both) path_fault inbound "$value" && path_fault outbound "$value" ;;
+    too-big)
+      case $value in
+        never-sent) path_rules "$path_router" output "$too_big_rules" ;;
+        stopped-at-the-server) path_rules "$path_server" input "$too_big_rules" ;;
+        stopped-at-the-client) path_rules "$path_client" input "$too_big_rules" ;;
+        *) return 1 ;;
+      esac ;;
+    # Interfaces of the client and of the server.
+    client-mtu) ip -n "$path_client" link set wan mtu "$value" ;;
+    server-mtu) ip -n "$path_server" link set lan mtu "$value" ;;
+    # An interface of the router towards the server with a smaller MTU than everybody else there. What the router
+    # receives is dropped by a rule: between two kernels of one host the sender would be told of the drop.
+    segment)
+      path_limit outbound "$value" 4 && path_limit outbound "$value" 6 &&
+        path_rules "$path_router" prerouting "iif server meta length > $((value + 4)) drop" ;;
+    # A server with segmentation offload: a whole flight is one packet up to the router.
+    offload) ip -n "$path_server" link set lan gso_max_segs "$value" ;;
+    probing) in_server sysctl -qw net.ipv4.tcp_mtu_probing="$value" ;;
+    # A router that lowers the segment size which one side asks for: the limit of the other direction.
+    clamp-inbound) path_rules "$path_router" forward "iif client tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
+    clamp-outbound) path_rules "$path_router" forward "iif server tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
+    # Percent of the packets in each direction, whatever their size.
+    loss) path_rules "$path_router" forward "meta l4proto tcp numgen random mod 1000 < $((value * 10)) drop" ;;
+    # The don't-fragment bit is cleared, as some tunnels do, and somebody drops what comes of it.
+    fragments)
+      path_rules "$path_router" prerouting 'ip frag-off & 0x4000 != 0 ip frag-off set 0'
+      path_fragments_dropped client
+      path_fragments_dropped server ;;
+    # What the others cannot say, for packets that the router passes on.
+    rule) path_rules "$path_router" forward "$value" ;;
+    server-rule) path_rules "$path_server" input "$value" ;;
+    *) return 1 ;;
+  esac
+}
+
+too_big_rules='icmp type destination-unreachable icmp code frag-needed drop
+    icmpv6 type packet-too-big drop'
+
+# path_rules NAMESPACE HOOK RULES: added to what is there.
+path_rules() {
+  local priority=0
+  [ "$2" != prerouting ] || priority=-300
+  ip netns exec "$1" nft -f - <<RULES
+table inet faults {
+  chain $2 {
+    type filter hook $2 priority $priority;
+    $3
+  }
+}
+RULES
+}
+
+path_fragments_dropped() {
+  in_router nft -f - <<RULES
+table netdev faults {
+  chain to_$1 {
+    type filter hook egress device $1 priority 0;
+    ip frag-off & 0x3fff != 0 drop
+  }
+}
+RULES
+}
