@@ -22,11 +22,14 @@ class InboundProbe {
     InboundProbe(EndpointRun& run, HandshakeProbe& first)
         : run_(run),
           first_(first),
-          search_(run.plan().endpoint.address.family(), option_bytes(first.attempt().counters)) {}
+          search_(run.plan().endpoint.address.family(), option_bytes(first.attempt().counters)) {
+        hint();
+    }
 
     asio::awaitable<void> search();
 
   private:
+    void hint();
     asio::awaitable<void> try_size(PathMtu size);
     asio::awaitable<void> wait_for_first(Clock::time_point until);
     void tell(const HandshakeProbe& probe);
@@ -38,6 +41,17 @@ class InboundProbe {
     PathMtuSearch search_;
     std::vector<SizeOutcome> outcomes_;  // of evidence.attempts
 };
+
+// The size of an earlier probe; else that of the other direction: tunnels are the same both ways,
+// more often than not.
+void InboundProbe::hint() {
+    const auto& inbound = run_.plan().inbound_before;
+    const auto& outbound = run_.plan().outbound_before;
+    if (inbound.path_mtu && (inbound.exact || inbound.fails))
+        search_.hint(*inbound.path_mtu, inbound.fails);
+    else if (outbound.path_mtu && outbound.exact)
+        search_.hint(*outbound.path_mtu, std::nullopt);
+}
 
 void InboundProbe::report() {
     run_.progress.passes = search_.passes();

@@ -13,6 +13,7 @@ namespace postfathom {
 namespace {
 
 constexpr PathMtu ethernet{1500};
+constexpr PathMtu above_ethernet{1501};
 constexpr int max_failures = 3;
 constexpr int max_tests_of_bound = 4;
 
@@ -68,35 +69,52 @@ constexpr double cost_of_failure = 1.25;
 
 }  // namespace
 
-PathMtu most_telling_size(PathMtu passes, PathMtu fails) {
+PathMtu most_telling_size(PathMtu passes, PathMtu fails, std::uint32_t tests) {
     const auto parts = stretches(passes.bytes, fails.bytes - 1);
     const auto n = parts.size();
-    if (n == 1) return PathMtu{passes.bytes + (fails.bytes - passes.bytes) / 2};
+    const PathMtu middle{passes.bytes + (fails.bytes - passes.bytes) / 2};
+    if (n == 1) return middle;
 
-    // Knuth's optimal search tree: cost[i][j] is the expected cost of finding the answer among
+    // Knuth's optimal search tree: cost of (i, j) is the expected cost of finding the answer among
     // parts i..j; the test at a split asks whether the first size of part `split` passes.
-    std::vector<std::vector<double>> cost(n, std::vector<double>(n, 0));
-    std::vector<std::size_t> first_split(n, 0);  // for cost[0][j]
+    std::vector<double> cost(n * n, 0);
     std::vector<double> sum(n + 1, 0);
+    const auto cost_at = [&](std::size_t i, std::size_t j, std::size_t split) {
+        return (sum[split] - sum[i]) * cost_of_failure + cost[i * n + split - 1] +
+               (sum[j + 1] - sum[split]) * cost_of_pass + cost[split * n + j];
+    };
     for (std::size_t i = 0; i < n; ++i) sum[i + 1] = sum[i] + parts[i].weight;
     for (std::size_t i = 0; i < n; ++i)
-        cost[i][i] = parts[i].weight * std::log2(parts[i].last - parts[i].first + 1.0) *
-                     (cost_of_pass + cost_of_failure) / 2;
-    for (std::size_t length = 2; length <= n; ++length) {
+        cost[i * n + i] = parts[i].weight * std::log2(parts[i].last - parts[i].first + 1.0) *
+                          (cost_of_pass + cost_of_failure) / 2;
+    for (std::size_t length = 2; length < n; ++length) {
         for (std::size_t i = 0; i + length <= n; ++i) {
             const auto j = i + length - 1;
             auto best = std::numeric_limits<double>::infinity();
-            for (std::size_t split = i + 1; split <= j; ++split) {
-                const auto total = (sum[split] - sum[i]) * cost_of_failure + cost[i][split - 1] +
-                                   (sum[j + 1] - sum[split]) * cost_of_pass + cost[split][j];
-                if (total >= best) continue;
-                best = total;
-                if (i == 0) first_split[j] = split;
-            }
-            cost[i][j] = best;
+            for (std::size_t split = i + 1; split <= j; ++split)
+                best = std::min(best, cost_at(i, j, split));
+            cost[i * n + j] = best;
         }
     }
-    return PathMtu{parts[first_split[n - 1]].first};
+    // Halving tells 2^t sizes apart with t tests: a first test that leaves more than the others
+    // can tell apart is too one-sided.
+    const auto most_left = tests == 0 ? 0U : 1U << std::min(tests - 1, 31U);
+    auto best = std::numeric_limits<double>::infinity();
+    auto result = middle;
+    for (std::size_t split = 1; split < n; ++split) {
+        const auto size = parts[split].first;
+        if (size - passes.bytes > most_left || fails.bytes - size > most_left) continue;
+        const auto total = cost_at(0, n - 1, split);
+        if (total >= best) continue;
+        best = total;
+        result = PathMtu{size};
+    }
+    return result;
+}
+
+void PathMtuSearch::hint(PathMtu passes, std::optional<PathMtu> fails) {
+    hinted_passes_ = std::max(passes, lowest);
+    hinted_fails_ = fails.value_or(PathMtu{hinted_passes_->bytes + 1});
 }
 
 std::optional<PathMtu> PathMtuSearch::passes() const {
@@ -197,22 +215,52 @@ std::optional<PathMtu> PathMtuSearch::next_without_pass(PathMtu fails) const {
     // With out-of-order data the search itself meets a passing size soon enough. Without, the first
     // question is whether any size helps.
     if (!any_gap()) return control;
-    return most_telling_size(PathMtu{lowest.bytes - 1}, fails);
+    return most_telling(PathMtu{lowest.bytes - 1}, fails);
+}
+
+PathMtu PathMtuSearch::most_telling(PathMtu passes, PathMtu fails) const {
+    constexpr std::uint32_t repeat_of_bound = 1;
+    const auto used = static_cast<std::uint32_t>(results_.size()) + repeat_of_bound;
+    return most_telling_size(passes, fails,
+                             enough_connections - std::min(used, enough_connections));
+}
+
+// Within what is hinted as long as nothing contradicts it, then its two ends.
+std::optional<PathMtu> PathMtuSearch::next_by_hint() const {
+    const auto failing = fails();
+    if (!hinted_passes_ || !failing) return std::nullopt;
+    const auto passing = passes().value_or(PathMtu{lowest.bytes - 1});
+    const auto from = std::max(passing, *hinted_passes_);
+    const auto to = std::min(*failing, hinted_fails_);
+    if (from >= to) return std::nullopt;
+    const bool within = to.bytes - from.bytes > 1;
+    // Without out-of-order data the first question is whether any size helps.
+    if (passing < from && (!within || (!passes() && !any_gap()))) return from;
+    if (within) return most_telling(from, to);
+    if (to < *failing) return to;
+    return std::nullopt;
+}
+
+// Between jumbo ends the limit is that of Ethernet, more often than not.
+PathMtu PathMtuSearch::next_between(PathMtu passes, PathMtu fails) const {
+    if (fails > ethernet && passes < ethernet) return ethernet;
+    if (fails > above_ethernet && passes == ethernet) return above_ethernet;
+    return most_telling(passes, fails);
 }
 
 std::optional<PathMtu> PathMtuSearch::next() const {
     const auto failing = fails();
     if (!failing || too_many_failures()) return std::nullopt;
     const auto passing = passes();
-    if (!passing) return next_without_pass(*failing);
+    const auto hinted = next_by_hint();
+    if (!passing) return hinted ? hinted : next_without_pass(*failing);
 
     if (failing->bytes == passing->bytes + 1) {
         if (!bound_certain() && !bound_tested_enough()) return *failing;
         if (bound_needs_control()) return *passing;
         return std::nullopt;
     }
-    if (*failing > ethernet && *passing < ethernet) return ethernet;
-    const auto size = most_telling_size(*passing, *failing);
+    const auto size = hinted ? *hinted : next_between(*passing, *failing);
     // The server has nothing that needs a packet between the largest seen and this size.
     for (const auto& result : results_)
         if (result.outcome == SizeOutcome::short_flight && result.allowed <= size)

@@ -39,6 +39,8 @@ constexpr std::uint32_t copies_sent(SizeOutcome outcome) {
 
 class PathMtuSearch {
   public:
+    // Enough for the exact size below 9000 bytes, hints aside, on a path without chance losses.
+    static constexpr std::uint32_t enough_connections = 16;
     // Every IPv4 host takes 576 bytes (RFC 791 section 3.1); an MSS that low is legal for IPv6 too.
     static constexpr PathMtu lowest{576};
     static constexpr PathMtu control{1280};
@@ -46,6 +48,11 @@ class PathMtuSearch {
     // `option_bytes`: TCP options in every data segment, 12 with timestamps.
     PathMtuSearch(IpFamily family, std::uint32_t option_bytes)
         : overhead_(header_bytes(family) + option_bytes) {}
+
+    // What another measurement found: from an earlier probe, or of the other direction. Sizes up to
+    // `passes` are expected to pass and those from `fails` on to fail, where nothing else is known
+    // the next one. It decides about the order of the tests and never about what is found.
+    void hint(PathMtu passes, std::optional<PathMtu> fails);
 
     // The first call tells of the ordinary attempt, whose size is the upper bound.
     void told(const SizeResult& result) { results_.push_back(result); }
@@ -68,14 +75,20 @@ class PathMtuSearch {
     bool too_many_failures() const;
     bool any_gap() const;
     std::optional<PathMtu> next_without_pass(PathMtu fails) const;
+    std::optional<PathMtu> next_by_hint() const;
+    PathMtu next_between(PathMtu passes, PathMtu fails) const;
+    PathMtu most_telling(PathMtu passes, PathMtu fails) const;
 
     std::uint32_t overhead_;
     std::vector<SizeResult> results_;
+    std::optional<PathMtu> hinted_passes_;
+    PathMtu hinted_fails_;
 };
 
 // The size whose test settles most: an optimal search tree over the sizes that tunnels and links
 // commonly have. `passes` is known to pass (or below all that can be tested), `fails` to fail, and
-// fails > passes + 1.
-PathMtu most_telling_size(PathMtu passes, PathMtu fails);
+// fails > passes + 1. Likely sizes are found with few tests, and none takes more than `tests` where
+// that many are enough for so many sizes at all.
+PathMtu most_telling_size(PathMtu passes, PathMtu fails, std::uint32_t tests);
 
 }  // namespace postfathom

@@ -60,14 +60,20 @@ struct SimulatedPath {
     }
 };
 
+struct Hint {
+    std::uint32_t passes = 0;  // 0: no hint
+    std::optional<PathMtu> fails = std::nullopt;
+};
+
 struct Found {
     InboundPath path;
     std::uint32_t connections = 0;
     std::uint32_t failing = 0;
 };
 
-Found search(SimulatedPath& path, std::uint32_t upper) {
+Found search(SimulatedPath& path, std::uint32_t upper, const Hint& hint = {}) {
     PathMtuSearch search(path.family, options);
+    if (hint.passes > 0) search.hint(PathMtu{hint.passes}, hint.fails);
     Found found;
     std::optional<PathMtu> size = PathMtu{upper};
     while (size && found.connections < most_connections) {
@@ -244,10 +250,12 @@ TEST_CASE("what passes proves an earlier failure at that size to be loss") {
     CHECK_FALSE(search.result().exact);
 }
 
-TEST_CASE("jumbo ends are asked at 1500 first") {
+TEST_CASE("jumbo ends are asked at 1500 first, and at one byte more") {
     PathMtuSearch search(IpFamily::v4, options);
     search.told(told(8921, SizeOutcome::gap));
     CHECK(search.next() == PathMtu{1500});
+    search.told(told(1500, SizeOutcome::passed));
+    CHECK(search.next() == PathMtu{1501});
 }
 
 TEST_CASE("a flight that needs no larger packet ends the search without an exact size") {
@@ -268,6 +276,58 @@ TEST_CASE("other failures end the search soon") {
         REQUIRE(size);
         search.told(told(size->bytes, SizeOutcome::failed));
     }
+    CHECK_FALSE(search.next());
+    CHECK(search.result() == InboundPath{});
+}
+
+TEST_CASE("a right hint takes few connections: its size and the next one are tested first") {
+    for (const std::uint32_t mtu : {576U, 1280U, 1353U, 1400U, 1499U}) {
+        SimulatedPath path;
+        path.mtu = mtu;
+        const auto found = search(path, 1500, {mtu});
+        CAPTURE(mtu);
+        CHECK(size_of(found) == mtu);
+        CHECK(found.path.exact);
+        CHECK(found.connections <= 4);
+    }
+}
+
+TEST_CASE("a hint from an unfinished probe narrows the search to what is left") {
+    SimulatedPath path;
+    path.mtu = 1353;
+    const auto found = search(path, 1500, {1350, PathMtu{1358}});
+    CHECK(size_of(found) == 1353);
+    CHECK(found.path.exact);
+    CHECK(found.connections <= 5);
+}
+
+TEST_CASE("a wrong hint never gives a wrong size") {
+    for (const Hint& hint :
+         {Hint{1400}, Hint{1500}, Hint{576}, Hint{9000}, Hint{1280, PathMtu{1300}},
+          Hint{1400, PathMtu{1500}}, Hint{1400, PathMtu{1280}}, Hint{100}}) {
+        for (std::uint32_t mtu = 1200; mtu < 1500; mtu += 7) {
+            SimulatedPath path;
+            path.mtu = mtu;
+            const auto found = search(path, 1500, hint);
+            CAPTURE(mtu);
+            CAPTURE(hint.passes);
+            REQUIRE(size_of(found) == mtu);
+            REQUIRE(found.path.exact);
+            REQUIRE(found.connections <= 18);
+        }
+    }
+}
+
+TEST_CASE("a hint does not make a mute server a black hole") {
+    PathMtuSearch search(IpFamily::v4, options);
+    search.hint(PathMtu{1400}, std::nullopt);
+    search.told(told(1500, SizeOutcome::silent));
+    CHECK(search.next() == PathMtu{1400});
+    search.told(told(1400, SizeOutcome::silent));
+    CHECK(search.next() == PathMtu{1280});
+    search.told(told(1280, SizeOutcome::silent));
+    CHECK(search.next() == PathMtu{576});
+    search.told(told(576, SizeOutcome::silent));
     CHECK_FALSE(search.next());
     CHECK(search.result() == InboundPath{});
 }
