@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/config/settings.hpp"
 
@@ -19,8 +20,9 @@ inline constexpr int exit_config = 78;       // EX_CONFIG
 
 struct ProbeOptions {
     std::string destination;
-    std::string service;  // empty: by port
-    std::optional<std::uint16_t> port;
+    std::vector<std::string> services;  // none: by port
+    std::vector<std::uint16_t> ports;   // none: the next hop's, or the service's
+    bool compare = false;
     std::string name;
     std::string ca_file;
     std::string source;

@@ -39,9 +39,16 @@ void add_probe(CommandLine& line) {
             "A next hop as Postfix spells it (example.org, [mail.example.org]:587), a host or "
             "an address")
         ->required();
-    command->add_option("--service", options.service,
-                        "smtp, submission, smtps, imap or imaps (by port otherwise)");
-    command->add_option("--port", options.port, "TCP port")->check(CLI::Range(1, 65535));
+    command
+        ->add_option("--service", options.services,
+                     "smtp, submission, smtps, imap or imaps (by port otherwise)")
+        ->allow_extra_args(false);
+    command->add_option("--port", options.ports, "TCP port")
+        ->allow_extra_args(false)
+        ->check(CLI::Range(1, 65535));
+    command->add_flag("--compare", options.compare,
+                      "Probe the host's services side by side, over IPv4 and IPv6: all five, or "
+                      "those of repeated --service and --port");
     command->add_option("--name", options.name,
                         "Name to send as SNI and to check the certificate against");
     command->add_option("--ca-file", options.ca_file, "PEM file with trust anchors");
@@ -51,7 +58,8 @@ void add_probe(CommandLine& line) {
     command->add_option("--timeout", options.timeout, "Most time for one server, such as 90s");
     command->add_flag("--json", options.json, "Print the report as JSON");
     command->footer(
-        "Exit status: 0 healthy or a notice, 1 warning, 2 critical, 3 could not tell.\n"
+        "Exit status: 0 healthy or a notice, 1 warning, 2 critical, 3 could not tell. With\n"
+        "--compare the worst of the open ports counts; closed ones only when all are.\n"
         "Needs no daemon and no privileges; sends no mail.");
     line.probe_command = command;
 }

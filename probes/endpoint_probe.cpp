@@ -7,6 +7,7 @@
 #include "probes/handshake_probe.hpp"
 #include "probes/host_facts.hpp"
 #include "probes/inbound_probe.hpp"
+#include "probes/protocol_probe.hpp"
 
 namespace postfathom {
 
@@ -59,6 +60,9 @@ asio::awaitable<void> steps(EndpointRun& run) {
     note_first(run, *first);
     if (first->stalled()) co_await search_inbound(run, *first);
     first->close();
+    if (first->ticket()) run.ticket = first->ticket();
+    co_await try_protocols(run);
+    co_await try_resumption(run);
 }
 
 asio::awaitable<Evidence> run_to_end(std::unique_ptr<EndpointRun> run) {

@@ -32,6 +32,7 @@ class EndpointRun {
 
     Evidence evidence;
     EndpointProgress progress;
+    TlsTicket ticket;  // of the last handshake that a server let us come back from
 
     // Whether another connection may be made. `may_abort`: it is likely to be left in the middle of
     // its handshake. Once the answer was no for want of budget, the evidence says so.

@@ -127,6 +127,7 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.max_connections = settings.max_connections;
     result.max_aborted = settings.max_connections;
     result.max_parallel = settings.parallel;
+    result.try_resumption = request.try_resumption;
     if (request.apart > Millis::zero())
         result.pace = std::make_shared<ConnectionPace>(request.apart);
     return result;
@@ -258,6 +259,35 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
     report.diagnosis = worst(report.endpoints, not_now(report));
     report.suggestions = suggestions(report, request);
     co_return report;
+}
+
+asio::awaitable<std::vector<Report>> ProbeEngine::probe_each(ProbeRequest request,
+                                                             std::vector<ServicePort> places,
+                                                             ProgressSink progress) {
+    std::vector<Report> reports;
+    request.next_hop.mx_lookup = false;
+    if (progress) progress({});
+    const auto found = co_await impl_->find(request);
+    if (!found) {
+        Report report;
+        report.destination = to_string(request.next_hop);
+        report.floor = request.floor;
+        report.diagnosis = nowhere(request, found.error());
+        reports.push_back(std::move(report));
+        co_return reports;
+    }
+    for (const auto& place : places) {
+        for (auto endpoint : found->endpoints) {
+            endpoint.service = place.service;
+            endpoint.port = place.port;
+            auto one = request;
+            one.next_hop.port = place.port;
+            one.verbatim = to_string(one.next_hop);
+            one.only = std::move(endpoint);
+            reports.push_back(co_await probe(std::move(one), progress));
+        }
+    }
+    co_return reports;
 }
 
 }  // namespace postfathom

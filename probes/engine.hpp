@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/config/settings.hpp"
 #include "lib/destination/next_hop.hpp"
@@ -32,8 +33,16 @@ struct ProbeRequest {
     // is known of its path already. None: a person's own probe, up to
     // Settings::Probe::max_connections.
     std::shared_ptr<EndpointGate> gate;
+    // See ProbePlan.
+    bool try_resumption = false;
     // From one connection to an endpoint to the next.
     Millis apart{0};
+};
+
+struct ServicePort {
+    Service service = Service::smtp;
+    std::uint16_t port = 25;
+    bool operator==(const ServicePort&) const = default;
 };
 
 // For a progress display. Texts are ours.
@@ -59,6 +68,13 @@ class ProbeEngine {
     ProbeEngine& operator=(const ProbeEngine&) = delete;
 
     boost::asio::awaitable<Report> probe(ProbeRequest request, ProgressSink progress);
+
+    // The same host at several ports, at each of its addresses, one after the other; a report for
+    // each endpoint. The host's own addresses count, not its MX records. A host that cannot be
+    // found makes one report without endpoints.
+    boost::asio::awaitable<std::vector<Report>> probe_each(ProbeRequest request,
+                                                           std::vector<ServicePort> places,
+                                                           ProgressSink progress);
 
   private:
     struct Impl;

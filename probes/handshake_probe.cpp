@@ -119,6 +119,7 @@ asio::awaitable<void> HandshakeProbe::start_handshake() {
 
 asio::awaitable<void> HandshakeProbe::finish() {
     co_await connection_.finish_inside(*session_);
+    if (connection_.outcome() == Outcome::ok) ticket_ = session_->ticket();
     note();
 }
 

@@ -41,6 +41,9 @@ class HandshakeProbe {
     const Dialog& dialog() const { return connection_.dialog(); }
     // Of a handshake that was completed, or that TLS itself ended.
     const std::optional<HandshakeFacts>& handshake() const { return handshake_; }
+    // What the server gave to come back with, when the conversation went to its end.
+    const TlsTicket& ticket() const { return ticket_; }
+    bool resumed() const { return session_ && session_->resumed(); }
     // TLS bytes of the server's flight; 0: not all of it came.
     std::uint32_t flight_bytes() const { return flight_bytes_; }
     bool full_size_arrived() const { return rule_ && rule_->full_size_arrived(); }
@@ -63,6 +66,7 @@ class HandshakeProbe {
     std::unique_ptr<TlsSession> session_;
     std::optional<StallRule> rule_;
     std::optional<HandshakeFacts> handshake_;
+    TlsTicket ticket_;
     Attempt attempt_;
     std::vector<PhaseTiming> timings_;
     TcpCounters before_hello_;

@@ -74,6 +74,7 @@ asio::awaitable<void> InboundProbe::try_size(PathMtu size) {
     co_await probe->run();
     run_.connected(probe->dialog(), probe->stalled());
     probe->close();
+    if (probe->ticket()) run_.ticket = probe->ticket();
     evidence.attempts.push_back(probe->attempt());
     if (probe->attempt().outcome == Outcome::ok && !evidence.handshake)
         evidence.handshake = probe->handshake();

@@ -66,6 +66,8 @@ struct ProbePlan {
     InboundPath inbound_before;
     OutboundPath outbound_before;
     bool starttls_offered_before = false;
+    // Whether a connection may be spent on coming back with the session of an earlier one.
+    bool try_resumption = false;
 };
 
 // What the TCP connection is like; see TCP_MAXSEG in tcp(7). None of it needs a privilege.

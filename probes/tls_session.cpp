@@ -19,6 +19,9 @@ namespace {
 struct FreeContext {
     void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
+struct FreeTicket {
+    void operator()(SSL_SESSION* session) const { SSL_SESSION_free(session); }
+};
 struct FreeSession {
     void operator()(SSL* session) const { SSL_free(session); }
 };
@@ -73,6 +76,26 @@ bool configure_as_postfix(SSL_CTX* context) {
 struct TlsContext::Impl {
     std::unique_ptr<SSL_CTX, FreeContext> context;
 };
+
+struct TlsTicket::Impl {
+    std::unique_ptr<SSL_SESSION, FreeTicket> session;
+};
+
+std::string_view to_string(TlsVersion version) {
+    return version == TlsVersion::tls12 ? "TLSv1.2" : "TLSv1.3";
+}
+
+TlsContext TlsContext::only(TlsVersion version) const {
+    auto restricted = *this;
+    restricted.only_ = version;
+    return restricted;
+}
+
+TlsContext TlsContext::resuming(TlsTicket ticket) const {
+    auto returning = *this;
+    returning.ticket_ = std::move(ticket);
+    return returning;
+}
 
 Result<TlsContext> TlsContext::create(const std::string& ca_file) {
     TlsContext result;
@@ -131,6 +154,12 @@ void TlsSession::start(const TlsContext& context, const std::string& server_name
         SSL_ctrl(impl_->session.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                  name.data());
     }
+    if (context.only_) {
+        const int version = *context.only_ == TlsVersion::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+        SSL_set_min_proto_version(impl_->session.get(), version);
+        SSL_set_max_proto_version(impl_->session.get(), version);
+    }
+    if (context.ticket_) SSL_set_session(impl_->session.get(), context.ticket_.impl->session.get());
     SSL_set_ex_data(impl_->session.get(), 0, &impl_->filler);
     SSL_set_connect_state(impl_->session.get());
 }
@@ -229,6 +258,19 @@ HandshakeFacts TlsSession::facts() const {
     facts.key_exchange = name == nullptr ? "" : name;
     facts.certificate = certificate_facts(session, impl_->match_name);
     return facts;
+}
+
+bool TlsSession::resumed() const {
+    return established_ && SSL_session_reused(impl_->session.get()) == 1;
+}
+
+TlsTicket TlsSession::ticket() const {
+    if (!established_) return {};
+    std::unique_ptr<SSL_SESSION, FreeTicket> session(SSL_get1_session(impl_->session.get()));
+    if (!session || SSL_SESSION_is_resumable(session.get()) != 1) return {};
+    auto kept = std::make_shared<TlsTicket::Impl>();
+    kept->session = std::move(session);
+    return {std::move(kept)};
 }
 
 }  // namespace postfathom

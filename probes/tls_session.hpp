@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,17 +14,35 @@
 
 namespace postfathom {
 
+// What a server gave us to come back with without a new exchange of certificates.
+struct TlsTicket {
+    struct Impl;
+    std::shared_ptr<Impl> impl;  // empty: it gave nothing
+
+    explicit operator bool() const { return impl != nullptr; }
+};
+
+enum class TlsVersion { tls12, tls13 };
+std::string_view to_string(TlsVersion version);  // "TLSv1.2", as OpenSSL calls it
+
 // Settings and trust store, shared by the sessions of one probe.
 class TlsContext {
   public:
     // `ca_file` empty: the system's trust store.
     static Result<TlsContext> create(const std::string& ca_file);
 
+    // The same for sessions that offer one version only, or to resume.
+    TlsContext only(TlsVersion version) const;
+    TlsContext resuming(TlsTicket ticket) const;
+
     struct Impl;
     Impl& impl() const { return *impl_; }
 
   private:
+    friend class TlsSession;
     std::shared_ptr<Impl> impl_;
+    std::optional<TlsVersion> only_;
+    TlsTicket ticket_;
 };
 
 class TlsSession {
@@ -59,6 +78,11 @@ class TlsSession {
 
     // What is known when established; after a failure only tls_error.
     HandshakeFacts facts() const;
+
+    // The server took the ticket and sent no certificates.
+    bool resumed() const;
+    // TLS 1.3 sends tickets behind the handshake: ask when the conversation is over.
+    TlsTicket ticket() const;
 
   private:
     void start(const TlsContext& context, const std::string& server_name);

@@ -9,77 +9,14 @@
 
 #include "lib/base/text.hpp"
 #include "lib/diagnosis/certificate_time.hpp"
+#include "lib/diagnosis/layout.hpp"
 #include "lib/diagnosis/report.hpp"
 
 namespace postfathom {
 namespace {
 
-constexpr std::size_t width = 100;
+constexpr std::size_t width = layout_width;
 constexpr std::size_t label_width = 14;
-
-enum class Paint { plain, bold, green, yellow, red };
-
-std::string painted(std::string_view text, Paint paint, bool colour) {
-    if (!colour || paint == Paint::plain) return std::string{text};
-    static const std::map<Paint, std::string_view> codes{
-        {Paint::bold, "1"}, {Paint::green, "1;32"}, {Paint::yellow, "1;33"}, {Paint::red, "1;31"}};
-    return fmt::format("\x1b[{}m{}\x1b[0m", codes.at(paint), text);
-}
-
-Paint paint_of(Severity severity) {
-    switch (severity) {
-        case Severity::ok:
-        case Severity::notice:
-            return Paint::green;
-        case Severity::warning:
-        case Severity::unknown:
-            return Paint::yellow;
-        case Severity::critical:
-            return Paint::red;
-    }
-    return Paint::plain;
-}
-
-std::string severity_in_words(Severity severity) {
-    switch (severity) {
-        case Severity::ok:
-            return "OK";
-        case Severity::notice:
-            return "NOTICE";
-        case Severity::unknown:
-            return "COULD NOT TELL";
-        case Severity::warning:
-            return "WARNING";
-        case Severity::critical:
-            return "CRITICAL";
-    }
-    return "COULD NOT TELL";
-}
-
-// Words in lines of at most `width`; each line after the first starts with `indent` blanks. A word
-// longer than a line is cut: it is a peer's, never a command of ours.
-std::string wrapped(std::string_view text, std::size_t first_column, std::size_t indent) {
-    std::string result;
-    std::size_t column = first_column;
-    bool line_start = true;
-    for (auto word : split(text, ' ')) {
-        if (word.empty()) continue;
-        word = word.substr(0, width - indent);
-        if (!line_start && column + 1 + word.size() > width) {
-            result += '\n' + std::string(indent, ' ');
-            column = indent;
-            line_start = true;
-        }
-        if (!line_start) {
-            result += ' ';
-            ++column;
-        }
-        result += word;
-        column += word.size();
-        line_start = false;
-    }
-    return result;
-}
 
 std::string paragraph(std::string_view text, std::size_t indent) {
     return std::string(indent, ' ') + wrapped(text, indent, indent) + '\n';
@@ -213,6 +150,7 @@ std::string tls_in_words(const HandshakeFacts& facts) {
     std::vector<std::string> parts;
     for (const auto* text : {&facts.protocol, &facts.cipher, &facts.key_exchange})
         if (!text->empty()) parts.push_back(printable(*text, 80));
+    if (facts.resumes) parts.push_back(*facts.resumes ? "sessions resume" : "no resumption");
     if (!facts.tls_error.empty()) parts.push_back(printable(facts.tls_error, 160));
     return joined(parts, ", ");
 }

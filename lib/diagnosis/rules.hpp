@@ -44,6 +44,7 @@ bool first_attempt_completed(const Evidence& evidence);
 
 // tls_rules.cpp: the TLS layer spoke, or the connection ended in the handshake or after.
 Finding tls_trouble(const Evidence& evidence);
+std::vector<Note> tls_notes(const Evidence& evidence);
 
 // certificate_rules.cpp
 std::vector<Diagnosis> certificate_faults(const Evidence& evidence, TlsLevel floor);

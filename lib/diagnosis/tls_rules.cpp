@@ -76,19 +76,42 @@ std::string_view in_words(DiagnosisId id) {
     }
 }
 
+std::string how_it_went(const ProtocolTrial& trial) {
+    if (trial.outcome == Outcome::ok) return "completes";
+    if (trial.tls_error.empty()) return fmt::format("fails ({})", to_string(trial.outcome));
+    return fmt::format("fails ({})", printable(trial.tls_error, 80));
+}
+
+// What offering one version alone showed, as a fact: what to offer is not decided by it.
+std::string trials_in_words(const Evidence& evidence) {
+    std::string text;
+    for (const auto& trial : evidence.protocol_trials)
+        text += fmt::format("{}{} {}", text.empty() ? " Offered alone, " : ", ",
+                            printable(trial.protocol, 16), how_it_went(trial));
+    if (text.empty()) return text;
+    const auto completes =
+        std::count_if(evidence.protocol_trials.begin(), evidence.protocol_trials.end(),
+                      [](const ProtocolTrial& trial) { return trial.outcome == Outcome::ok; });
+    if (completes == 0) return text + ".";
+    return text + ": the offer of both may be what fails, in the server or in a middlebox.";
+}
+
 Diagnosis tls_fault(const Evidence& evidence) {
     const auto id = classify(evidence);
-    return stated(id, Severity::critical, fmt::format("{}: {}.", in_words(id), words_of(evidence)),
-                  {"pmtu-black-hole", "peer-stall"});
+    return stated(
+        id, Severity::critical,
+        fmt::format("{}: {}.{}", in_words(id), words_of(evidence), trials_in_words(evidence)),
+        {"pmtu-black-hole", "peer-stall"});
 }
 
 Diagnosis reset_in_handshake(const Evidence& evidence) {
     const bool after = evidence.reached > Phase::handshake;
     return stated(
         DiagnosisId::reset_in_handshake, Severity::critical,
-        fmt::format("The server {} the connection {}.",
+        fmt::format("The server {} the connection {}.{}",
                     evidence.outcome == Outcome::reset ? "reset" : "closed",
-                    after ? "right after the TLS handshake" : "in answer to our ClientHello"),
+                    after ? "right after the TLS handshake" : "in answer to our ClientHello",
+                    trials_in_words(evidence)),
         {"peer-stall", "pmtu-black-hole"});
 }
 
@@ -108,6 +131,17 @@ Finding tls_trouble(const Evidence& evidence) {
         default:
             return std::nullopt;
     }
+}
+
+std::vector<Note> tls_notes(const Evidence& evidence) {
+    if (!evidence.handshake || evidence.handshake->resumes != true) return {};
+    const bool stalls = evidence.outcome == Outcome::timed_out &&
+                        evidence.reached == Phase::handshake && !evidence.first_attempt_recovered;
+    if (!stalls) return {};
+    return {{"resumption-passes",
+             "A handshake that resumes a session goes through on the same path at full size: it "
+             "has no certificates to send. Deliveries with a cached session succeed while others "
+             "stall, so the fault seems to come and go"}};
 }
 
 }  // namespace postfathom::rules

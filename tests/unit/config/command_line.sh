@@ -42,6 +42,10 @@ expect 64 "required" config check
 # For monitoring, a probe that could not be asked for is one that could not tell.
 expect 3 "destination is required" probe
 expect 3 "--port" probe '[192.0.2.1]' --port 0
+expect 3 "--service: found \"pop3\"" probe '[192.0.2.1]' --service pop3
+expect 3 "unless with --compare" probe '[192.0.2.1]' --service smtp --service imap
+expect 3 "found 2 of --service and 3 of --port" probe '[192.0.2.1]' --compare --service smtp --service imap \
+    --port 25 --port 143 --port 993
 expect 3 "excludes" probe '[192.0.2.1]' -4 -6
 expect 3 "$bad:2:14" -c "$bad" probe '[192.0.2.1]'
 exit "$failed"

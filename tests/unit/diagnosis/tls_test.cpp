@@ -73,3 +73,36 @@ TEST_CASE("a stall that the server ended is still judged by its packets") {
     CHECK(diagnosis_of(conversation({first, gap(1420), pass(1400)})).id ==
           DiagnosisId::pmtu_black_hole);
 }
+
+TEST_CASE("what a single protocol version does is told as a fact") {
+    auto evidence = ended(Phase::handshake, Outcome::reset);
+    CHECK(diagnosis_of(evidence).summary.find("Offered alone") == std::string::npos);
+    evidence.protocol_trials = {{"TLSv1.2", Outcome::ok, ""}, {"TLSv1.3", Outcome::reset, ""}};
+    const auto one = diagnosis_of(evidence);
+    CHECK(one.id == DiagnosisId::reset_in_handshake);
+    CHECK(one.summary.find("Offered alone, TLSv1.2 completes, TLSv1.3 fails (reset)") !=
+          std::string::npos);
+    CHECK(one.summary.find("the offer of both") != std::string::npos);
+    auto alert = ended(Phase::handshake, Outcome::tls_alert);
+    alert.handshake = HandshakeFacts{};
+    alert.handshake->tls_error = "tlsv1 alert protocol version";
+    alert.protocol_trials = {{"TLSv1.2", Outcome::tls_alert, "tlsv1 alert protocol version"},
+                             {"TLSv1.3", Outcome::tls_alert, "tlsv1 alert protocol version"}};
+    const auto none = diagnosis_of(alert);
+    CHECK(none.id == DiagnosisId::tls_protocol_mismatch);
+    CHECK(none.summary.find("TLSv1.3 fails (tlsv1 alert protocol version)") != std::string::npos);
+    CHECK(none.summary.find("the offer of both") == std::string::npos);
+}
+
+TEST_CASE("a session that resumes where handshakes stall explains why the fault comes and goes") {
+    auto evidence = conversation({gap(1500), gap(1500), gap(1500), pass(1400), pass(1400)});
+    CHECK(diagnose(evidence, TlsLevel::may).notes.empty());
+    evidence.handshake->resumes = true;
+    const auto verdict = diagnose(evidence, TlsLevel::may);
+    CHECK(verdict.diagnosis.id == DiagnosisId::pmtu_black_hole);
+    REQUIRE(verdict.notes.size() == 1);
+    CHECK(verdict.notes.front().id == "resumption-passes");
+    auto healthy = conversation({pass(1500)});
+    healthy.handshake->resumes = true;
+    CHECK(diagnose(healthy, TlsLevel::may).notes.empty());
+}
