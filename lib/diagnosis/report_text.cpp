@@ -150,7 +150,8 @@ std::string tls_in_words(const HandshakeFacts& facts) {
     std::vector<std::string> parts;
     for (const auto* text : {&facts.protocol, &facts.cipher, &facts.key_exchange})
         if (!text->empty()) parts.push_back(printable(*text, 80));
-    if (facts.resumes) parts.push_back(*facts.resumes ? "sessions resume" : "no resumption");
+    if (facts.resumes)
+        parts.push_back(*facts.resumes ? "sessions resume" : "sessions do not resume");
     if (!facts.tls_error.empty()) parts.push_back(printable(facts.tls_error, 160));
     return joined(parts, ", ");
 }
