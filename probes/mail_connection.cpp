@@ -95,12 +95,17 @@ std::optional<TcpCounters> MailConnection::counters() {
     return tcp_counters(socket_->native_handle());
 }
 
-// Without a limit of ours the size is not known before the SYN-ACK.
+// Without a limit of ours the size is not known before the SYN-ACK. A server's own segment size
+// tells how large its packets are where it is that of an Ethernet or more. A smaller one can be a
+// router's, which rewrote it to limit what *we* send: the server then sends what our SYN allows.
 void MailConnection::learn_size() {
     const auto known = counters();
     if (!known || shape_.allow) return;
+    constexpr PathMtu ethernet{1500};
+    const auto family = plan_.endpoint.address.family();
     const auto ours = known->advertised_mss + option_bytes(*known);
-    allowed_ = path_mtu_for(Mss{std::min(ours, known->peer_mss)}, plan_.endpoint.address.family());
+    const auto theirs = std::max(known->peer_mss, mss_for(ethernet, family).bytes);
+    allowed_ = path_mtu_for(Mss{std::min(ours, theirs)}, family);
 }
 
 std::optional<Outcome> MailConnection::open_socket() {

@@ -73,6 +73,11 @@ path both=1400 too-big=never-sent clamp-inbound=1360
 probe -4
 expect inbound=1400
 
+scenario clamp-outbound-only "only the segments that we send are clamped"
+path both=1400 too-big=never-sent clamp-outbound=1360
+probe -4
+expect id=pmtu-black-hole direction=inbound inbound=1400 inbound_exact=true
+
 scenario clamp-both "a router clamps both sides, and nothing larger would pass"
 path both=1400 too-big=never-sent clamp-inbound=1360 clamp-outbound=1360
 probe -4
