@@ -114,7 +114,7 @@ asio::awaitable<void> HandshakeProbe::start_handshake() {
     if (Clock::now() >= plan.deadline)
         end(Outcome::cancelled);
     else
-        stalled_as(StallShape::silent_acked);
+        stalled_as(rule_->full_size_arrived() ? StallShape::unfinished : StallShape::silent_acked);
 }
 
 asio::awaitable<void> HandshakeProbe::finish() {

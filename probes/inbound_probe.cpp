@@ -30,7 +30,7 @@ class InboundProbe {
 
   private:
     void hint();
-    asio::awaitable<void> try_size(PathMtu size);
+    asio::awaitable<void> try_size(std::optional<PathMtu> size);
     asio::awaitable<void> wait_for_first(Clock::time_point until);
     void tell(const HandshakeProbe& probe);
     void count_lost();
@@ -66,7 +66,8 @@ void InboundProbe::tell(const HandshakeProbe& probe) {
                   attempt.small_received, probe.flight_bytes()});
 }
 
-asio::awaitable<void> InboundProbe::try_size(PathMtu size) {
+// Without a size: as the first attempt.
+asio::awaitable<void> InboundProbe::try_size(std::optional<PathMtu> size) {
     auto& evidence = run_.evidence;
     run_.progress.trying = size;
     const auto probe = std::make_unique<HandshakeProbe>(run_.plan(), run_.tls(), size,
@@ -95,6 +96,9 @@ asio::awaitable<void> InboundProbe::wait_for_first(Clock::time_point until) {
 asio::awaitable<void> InboundProbe::search() {
     auto& evidence = run_.evidence;
     tell(first_);
+    // Size is not the cause. Whether chance is, only another connection can say.
+    if (first_.attempt().stall == StallShape::unfinished && run_.may_connect(true))
+        co_await try_size(std::nullopt);
     while (const auto size = search_.next()) {
         if (!run_.may_connect(true)) break;
         co_await try_size(*size);
@@ -133,6 +137,8 @@ SizeOutcome size_outcome(const HandshakeProbe& probe) {
         case StallShape::silent_acked:
             return SizeOutcome::silent;
         case StallShape::hello_unacked:
+        case StallShape::window_closed:
+        case StallShape::unfinished:
         case StallShape::none:
             break;
     }

@@ -82,7 +82,8 @@ std::optional<StallShape> StallRule::judge_silence(Time now) const {
     const Seconds waited = now - since;
     const Seconds limit = std::max(Seconds(repeats_sent_after(round_trip(last_))), patience_);
     if (waited < limit) return std::nullopt;
-    if (!acked_since_) return StallShape::hello_unacked;
+    if (!acked_since_)
+        return last_.window_closed ? StallShape::window_closed : StallShape::hello_unacked;
     if (last_.out_of_order_segments > before_.out_of_order_segments) return StallShape::gap;
     if (last_.dsack_duplicates > before_.dsack_duplicates) return StallShape::lost_reply;
     // Part of the flight came in order and the rest did not: nothing shows what happened to it.

@@ -7,9 +7,17 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 namespace postfathom {
+
+namespace {
+
+// TCP_ESTABLISHED of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h>.
+constexpr std::uint8_t established = 1;
+
+}  // namespace
 
 TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     tcp_info info{};
@@ -33,6 +41,9 @@ TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     counters.retransmits_outstanding = info.tcpi_retrans;
     counters.dsack_duplicates = info.tcpi_dsack_dups;
     counters.rtt_microseconds = info.tcpi_rtt;
+    constexpr auto window_end = offsetof(tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd;
+    counters.window_closed =
+        bytes.size() >= window_end && info.tcpi_state == established && info.tcpi_snd_wnd == 0;
     return counters;
 }
 

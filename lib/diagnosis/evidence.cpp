@@ -42,12 +42,14 @@ constexpr NameTable<ProtocolFault, 4> protocol_fault_names{{
     {ProtocolFault::clear_text_before_tls, "clear-text-before-tls"},
 }};
 
-constexpr NameTable<StallShape, 5> stall_names{{
+constexpr NameTable<StallShape, 7> stall_names{{
     {StallShape::none, "no-stall"},
     {StallShape::gap, "gap"},
     {StallShape::lost_reply, "lost-reply"},
     {StallShape::silent_acked, "silent-acked"},
     {StallShape::hello_unacked, "hello-unacked"},
+    {StallShape::window_closed, "window-closed"},
+    {StallShape::unfinished, "unfinished"},
 }};
 
 constexpr NameTable<FlightShape, 5> flight_names{{

@@ -102,6 +102,8 @@ struct TcpCounters {
     std::uint32_t dsack_duplicates = 0;
     std::uint32_t rtt_microseconds = 0;
     bool timestamps = false;  // 12 bytes of every segment are options
+    // The peer's last word on its receive window was 0 (tcpi_snd_wnd, Linux 5.4).
+    bool window_closed = false;
     bool operator==(const TcpCounters&) const = default;
 };
 
@@ -113,6 +115,8 @@ enum class StallShape {
                     // was lost
     silent_acked,   // our ClientHello is acknowledged, and nothing else came
     hello_unacked,  // our ClientHello itself is not acknowledged
+    window_closed,  // the server's receive window is closed: it takes no ClientHello
+    unfinished,     // packets of full size arrived, and yet the handshake did not end
 };
 std::string_view to_string(StallShape shape);
 

@@ -48,7 +48,8 @@ PathMtu shown(const Attempt& attempt) {
 
 // tcpi_rcv_mss starts near 536 before any data came, so after silence it shows nothing.
 bool full_size_arrived(const Attempt& attempt) {
-    if (attempt.stall == StallShape::silent_acked || attempt.stall == StallShape::hello_unacked)
+    if (attempt.stall == StallShape::silent_acked || attempt.stall == StallShape::hello_unacked ||
+        attempt.stall == StallShape::window_closed)
         return false;
     return attempt.allowed.bytes > 0 && attempt.largest_received >= attempt.allowed;
 }
@@ -269,14 +270,39 @@ Finding black_hole(const Evidence& evidence) {
     return hole;
 }
 
+namespace {
+
+bool shows_loss(const Attempt& attempt) {
+    const auto& seen = attempt.counters;
+    return seen.out_of_order_segments > 0 || seen.retransmits_total > 0 ||
+           seen.dsack_duplicates > 0;
+}
+
+// A handshake that did not end although full packets arrived was kept from it by chance when
+// another one ended, or got stuck elsewhere. At the same place it could be a packet of one certain
+// size each time, or the server.
+bool unfinished_by_chance(const Evidence& evidence, const Attempt& attempt) {
+    if (attempt.stall != StallShape::unfinished || !shows_loss(attempt)) return false;
+    return std::any_of(
+        evidence.attempts.begin(), evidence.attempts.end(), [&](const Attempt& other) {
+            return completed(other) ||
+                   (other.stall == StallShape::unfinished &&
+                    other.counters.bytes_received != attempt.counters.bytes_received);
+        });
+}
+
+}  // namespace
+
 Finding lossy_path(const Evidence& evidence) {
     if (evidence.reached < Phase::handshake) return std::nullopt;
     const bool recovered = evidence.first_attempt_recovered && !evidence.attempts.empty();
     const bool by_loss = recovered && saw_gap(evidence) && !reduced(evidence);
     const Picture picture = look_at(evidence);
     const auto lost_at_a_good_size = [&](const Attempt& attempt) {
-        return counts_as_stall(evidence, attempt) && attempt.stall != StallShape::silent_acked &&
-               picture.largest_spoken_for && attempt.allowed <= *picture.largest_spoken_for;
+        if (!counts_as_stall(evidence, attempt) || attempt.stall == StallShape::silent_acked)
+            return false;
+        if (attempt.stall == StallShape::unfinished) return unfinished_by_chance(evidence, attempt);
+        return picture.largest_spoken_for && attempt.allowed <= *picture.largest_spoken_for;
     };
     const auto contradictions =
         std::count_if(evidence.attempts.begin(), evidence.attempts.end(), lost_at_a_good_size);
@@ -292,9 +318,8 @@ Finding lossy_path(const Evidence& evidence) {
     if (contradictions > 0) {
         loss.confidence = 0.9;
         loss.summary = fmt::format(
-            "Packets are lost whatever their size: {} of {} connections stalled, among them {} at "
-            "a size "
-            "that went through on another (up to {} bytes).",
+            "Packets are lost whatever their size: {} of {} connections stalled, {} of them while "
+            "packets as large went through (up to {} bytes).",
             picture.stalls_above + picture.stalls_below, evidence.attempts.size(), contradictions,
             picture.largest_spoken_for->bytes);
     } else {
@@ -307,11 +332,28 @@ Finding lossy_path(const Evidence& evidence) {
     return loss;
 }
 
+namespace {
+
+// The kernel asks again and again whether the window is open (RFC 9293 section 3.8.6.1), so this is
+// no silence: each answer says no.
+Diagnosis closed_window() {
+    auto closed = stated(DiagnosisId::peer_stall, Severity::critical,
+                         "The server's receive window is closed: it acknowledges and takes no "
+                         "ClientHello. Something in it stopped reading. Not a matter of packet "
+                         "size.",
+                         {"pmtu-black-hole", "lossy-path", "unreachable"});
+    closed.confidence = 0.95;
+    return closed;
+}
+
+}  // namespace
+
 Finding peer_stall(const Evidence& evidence) {
     if (evidence.reached != Phase::handshake || first_attempt_completed(evidence) ||
         evidence.attempts.empty())
         return std::nullopt;
     const auto& attempts = evidence.attempts;
+    if (attempts.front().stall == StallShape::window_closed) return closed_window();
     const auto silent = static_cast<std::size_t>(
         std::count_if(attempts.begin(), attempts.end(), waited_out_silence));
     const bool all_silent = std::all_of(attempts.begin(), attempts.end(), [](const auto& attempt) {
@@ -348,6 +390,12 @@ Finding peer_stall(const Evidence& evidence) {
 namespace {
 
 Diagnosis stall_without_controls(const Evidence& evidence) {
+    if (evidence.attempts.front().stall == StallShape::unfinished)
+        return unsettled(
+            fmt::format("Packets of up to {} bytes arrived from the server, and yet the handshake "
+                        "did not end: loss, or a server that stopped in the middle.",
+                        evidence.attempts.front().largest_received.bytes),
+            "another probe: loss shows itself elsewhere each time");
     const bool answered = answer_lost(evidence.attempts.front());
     return unsettled(answered ? "The handshake stalled: part of the server's answer was lost. One "
                                 "connection cannot tell loss "

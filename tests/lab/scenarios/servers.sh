@@ -74,6 +74,12 @@ scenario not-allowed "a router says that the server cannot be reached"
 path 'rule=iif client reject with icmpx type admin-prohibited'
 expect id=unreachable severity=critical
 
+# From the reply to STARTTLS on, the server's window is closed: it takes nothing more.
+scenario zero-window "the server stops reading when TLS should begin"
+path 'rule=iif server @ih,0,64 0x32323020322e302e ct mark set 1; iif server ct mark 1 tcp flags & (syn | rst) == 0 tcp window set 0'
+expect id=peer-stall severity=critical
+never pmtu-black-hole
+
 scenario first-mx-dead "the first of two exchangers does not answer"
 path 'rule=ip daddr 198.51.100.3 drop'
 to 'example.net:2500'

@@ -45,6 +45,17 @@ inline Attempt silent(std::uint32_t allowed) {
 inline Attempt unacked(std::uint32_t allowed) {
     return attempt(allowed, Outcome::timed_out, StallShape::hello_unacked);
 }
+inline Attempt window_closed(std::uint32_t allowed) {
+    return attempt(allowed, Outcome::timed_out, StallShape::window_closed);
+}
+// Full packets arrived, `bytes` in order, and some packet was lost on the way.
+inline Attempt unfinished(std::uint32_t allowed, std::uint32_t bytes) {
+    auto result = attempt(allowed, Outcome::timed_out, StallShape::unfinished);
+    result.largest_received = PathMtu{allowed};
+    result.counters.bytes_received = bytes;
+    result.counters.out_of_order_segments = 1;
+    return result;
+}
 inline Attempt cut_short(std::uint32_t allowed) {
     return attempt(allowed, Outcome::cancelled, StallShape::none);
 }

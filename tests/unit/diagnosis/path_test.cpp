@@ -91,6 +91,10 @@ TEST_CASE("loss that does not depend on size") {
         {"our hello was lost once", conversation({unacked(1500), pass(1500)}), Severity::warning},
         {"a sibling of a good first attempt", conversation({pass(1500), gap(1280)}),
          Severity::notice},
+        {"unfinished, and done when tried again",
+         conversation({unfinished(1500, 3096), pass(1500)}), Severity::warning},
+        {"unfinished twice, at different places",
+         conversation({unfinished(1500, 3096), unfinished(1500, 1648)}), Severity::warning},
     };
     for (const auto& row : rows) {
         INFO(std::string{row.name});
@@ -139,6 +143,31 @@ TEST_CASE("a mute server is told by silence at every size, waited out to the end
             CHECK_FALSE(found.settles.empty());
         }
     }
+}
+
+TEST_CASE("a handshake that stops behind full packets is not called loss without a second view") {
+    auto without_loss = unfinished(1500, 3096);
+    without_loss.counters = TcpCounters{};
+    const std::vector<Attempt> rows[] = {
+        {unfinished(1500, 3096)},
+        // At the same place twice: perhaps a packet of one certain size.
+        {unfinished(1500, 3096), unfinished(1500, 3096)},
+        {without_loss, pass(1500)},
+    };
+    for (const auto& attempts : rows) {
+        const auto found = diagnosis_of(conversation(attempts));
+        CHECK(to_string(found.id) == "inconclusive");
+        CHECK_FALSE(found.settles.empty());
+    }
+}
+
+TEST_CASE("a closed window is the server's doing, and no silence") {
+    const auto found = diagnosis_of(conversation({window_closed(1500)}));
+    CHECK(to_string(found.id) == "peer-stall");
+    CHECK(found.severity == Severity::critical);
+    CHECK(mentions(found.summary, "window"));
+    // It opened in the end.
+    CHECK(diagnosis_of(recovered(window_closed(1500))).id == DiagnosisId::healthy);
 }
 
 TEST_CASE("the kernel's first guess of the segment size does not make a mute server answer") {

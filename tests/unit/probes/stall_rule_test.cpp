@@ -110,6 +110,19 @@ TEST_CASE("a ClientHello that nobody acknowledges is told apart") {
     CHECK(found->second == StallShape::hello_unacked);
 }
 
+TEST_CASE("a ClientHello that does not fit into the server's window is told apart") {
+    auto closed = before_hello();
+    closed.window_closed = true;
+    const auto found = judged({{0, closed}}, Seconds(3.2));
+    REQUIRE(found);
+    CHECK(found->second == StallShape::window_closed);
+    CHECK(found->first >= 3.2);
+    // Acknowledged before it closed: the server has the question.
+    auto acked = hello_acked();
+    acked.window_closed = true;
+    CHECK(judged({{0, acked}}, Seconds(0))->second == StallShape::silent_acked);
+}
+
 TEST_CASE("one packet of full size is enough, in order or not") {
     for (const bool in_order : {true, false}) {
         auto counters = hello_acked();

@@ -42,6 +42,20 @@ TEST_CASE("counters are read from what the kernel gives") {
     CHECK(option_bytes(counters) == 12);
 }
 
+TEST_CASE("a closed window is read only from kernels that know it, and from open connections") {
+    auto info = sample();
+    const auto counters = [&info](std::size_t length) {
+        return tcp_counters_from(std::as_bytes(std::span(&info, 1)).first(length));
+    };
+    constexpr auto known = offsetof(tcp_info, tcpi_snd_wnd) + 4;
+    CHECK_FALSE(counters(known).window_closed);
+    info.tcpi_state = 1;  // established
+    CHECK(counters(known).window_closed);
+    CHECK_FALSE(counters(known - 1).window_closed);
+    info.tcpi_snd_wnd = 1;
+    CHECK_FALSE(counters(known).window_closed);
+}
+
 TEST_CASE("an older kernel's shorter answer leaves zeros, at every length") {
     const auto info = sample();
     const auto bytes = std::as_bytes(std::span(&info, 1));
