@@ -112,6 +112,20 @@ void print_attempt(const json::value& attempt) {
                text(attempt, "outcome"), seconds.empty() ? "" : " after " + seconds + " s");
 }
 
+void print_cost(const json::value& endpoint) {
+    const auto& cost = member(endpoint, "cost");
+    const auto connections = text(cost, "connections");
+    if (connections.empty()) return;
+    const auto aborted = text(cost, "aborted");
+    fmt::print("    cost: {} connections{}, {} s\n", connections,
+               aborted.empty() || aborted == "0"
+                   ? ""
+                   : ", " + aborted + " of them left in the middle of the handshake",
+               text(cost, "seconds"));
+    if (const auto said = text(cost, "asked_to_wait"); !said.empty())
+        fmt::print("    it asked us to come again later: {}\n", said);
+}
+
 void print_endpoint(const json::value& endpoint) {
     const auto name = text(endpoint, "name");
     fmt::print("\n  {}[{}]:{} ({})\n", name, text(endpoint, "address"), text(endpoint, "port"),
@@ -136,6 +150,9 @@ void print_endpoint(const json::value& endpoint) {
         if (text(finding, "id") != text(diagnosis, "id"))
             fmt::print("    also {} ({}): {}\n", text(finding, "id"), text(finding, "severity"),
                        text(finding, "summary"));
+    for (const auto& note : list(endpoint, "notes"))
+        fmt::print("    note: {}\n", text(note, "text"));
+    print_cost(endpoint);
 }
 
 void print_lines(const char* title, const json::array& lines) {
@@ -154,6 +171,52 @@ void print_suggestion(const json::value& suggestion) {
     print_lines("undo:", list(suggestion, "undo"));
 }
 
+// "1400 exact", "1280 or more, below 1500".
+std::string size_in_words(const json::value& path, const std::string& direction) {
+    const auto size = text(path, direction);
+    if (size.empty()) return "";
+    const auto& exact = member(path, direction + "_exact");
+    if (exact.is_bool() && exact.get_bool()) return size + " exactly";
+    const auto fails = text(path, direction + "_fails");
+    return size + " or more" + (fails.empty() ? "" : ", below " + fails);
+}
+
+std::string sizes_in_words(const json::value& path) {
+    const auto inbound = size_in_words(path, "inbound");
+    const auto outbound = size_in_words(path, "outbound");
+    return (inbound.empty() ? "" : "inbound " + inbound) +
+           (inbound.empty() || outbound.empty() ? "" : "; ") +
+           (outbound.empty() ? "" : "outbound " + outbound);
+}
+
+void print_path(const json::value& path) {
+    fmt::print("  path from {} to {}: {} ({})\n", text(path, "source"), text(path, "destination"),
+               sizes_in_words(path), text(path, "measured_at"));
+    const auto& history = list(path, "history");
+    if (history.size() < 2) return;
+    for (const auto& past : history)
+        fmt::print("    {} to {}: {}\n", text(past, "since"), text(past, "at"),
+                   sizes_in_words(past));
+}
+
+void print_history(const json::value& endpoint) {
+    const auto& results = list(endpoint, "results");
+    if (results.size() < 2) return;
+    fmt::print("  {} over time\n", text(endpoint, "endpoint"));
+    for (const auto& past : results)
+        fmt::print("    {} to {}: {} from {}\n", text(past, "since"), text(past, "at"),
+                   text(past, "id"), text(past, "source"));
+}
+
+void print_memory(const json::value& known) {
+    const auto& suspected = member(member(known, "verdict"), "suspected");
+    if (suspected.is_object())
+        fmt::print("  one probe at {} found {}; a second one has to confirm it\n",
+                   text(suspected, "at"), text(suspected, "id"));
+    for (const auto& path : list(known, "paths")) print_path(path);
+    for (const auto& endpoint : list(known, "history")) print_history(endpoint);
+}
+
 void print_destination(const json::value& known) {
     const auto& verdict = member(known, "verdict");
     fmt::print("{}: {}\n", text(known, "next_hop"), text(verdict, "summary"));
@@ -164,10 +227,14 @@ void print_destination(const json::value& known) {
         fmt::print("  Postfix sends mail for {} to {}{}{}\n", text(route, "domain"), next_hop,
                    text(route, "transport").empty() ? "" : " by transport ",
                    text(route, "transport"));
+    print_memory(known);
     const auto& report = member(known, "report");
     for (const auto& endpoint : list(report, "endpoints")) print_endpoint(endpoint);
     if (report.is_object() && list(report, "endpoints").empty())
         fmt::print("  {}\n", text(member(report, "diagnosis"), "summary"));
+    for (const auto& held_back : list(report, "held_back"))
+        fmt::print("\n  {} {}; it is not probed before {}\n", text(held_back, "endpoint"),
+                   text(held_back, "why"), text(held_back, "until"));
     for (const auto& suggestion : list(report, "suggestions")) print_suggestion(suggestion);
 }
 

@@ -7,6 +7,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <charconv>
+#include <set>
 
 #include "lib/base/text.hpp"
 #include "lib/cache/record_codec.hpp"
@@ -47,6 +48,32 @@ json::value route_json(const std::optional<RouteRecord>& route) {
 json::array endpoints_json(const std::vector<Endpoint>& endpoints) {
     json::array array;
     for (const auto& endpoint : endpoints) array.emplace_back(to_string(endpoint));
+    return array;
+}
+
+// The paths to the endpoints, from every source that was used, with what was found over time.
+json::array paths_json(const CacheReader& cache, const std::vector<Endpoint>& endpoints) {
+    json::array array;
+    std::set<IpAddress> seen;
+    for (const auto& endpoint : endpoints) {
+        if (!seen.insert(endpoint.address).second) continue;
+        for (const auto& path : cache.paths(endpoint.address)) array.push_back(to_json(path));
+    }
+    return array;
+}
+
+json::array history_json(const CacheReader& cache, const std::vector<Endpoint>& endpoints) {
+    json::array array;
+    for (const auto& endpoint : endpoints) {
+        const auto known = cache.endpoint(endpoint.address, endpoint.port);
+        if (!known || known->endpoint.name != endpoint.name || known->history.empty()) continue;
+        json::array results;
+        for (const auto& past : known->history) results.push_back(to_json(past));
+        json::object object;
+        object["endpoint"] = to_string(endpoint);
+        object["results"] = std::move(results);
+        array.push_back(std::move(object));
+    }
     return array;
 }
 
@@ -163,7 +190,8 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
     reply.body["schedule"] = {
         {"queued", counters.schedule.queued},   {"running", counters.schedule.running},
         {"started", counters.schedule.started}, {"finished", counters.schedule.finished},
-        {"joined", counters.schedule.joined},   {"dropped", counters.schedule.dropped}};
+        {"joined", counters.schedule.joined},   {"dropped", counters.schedule.dropped},
+        {"rounds", counters.schedule.rounds},   {"held_back", counters.schedule.held_back}};
     reply.body["mail_log"] = {{"lines", counters.log_lines},
                               {"deliveries", counters.observer.deliveries},
                               {"troubles", counters.observer.troubles}};
@@ -219,6 +247,11 @@ AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
     reply.body = summary(daemon, *record);
     reply.body["route"] = route_json(route);
     reply.body["endpoints"] = endpoints_json(record->endpoints);
+    reply.body["addresses_expire"] = nullptr;
+    if (record->addresses_expire)
+        reply.body["addresses_expire"] = to_rfc3339(*record->addresses_expire);
+    reply.body["paths"] = paths_json(cache, record->endpoints);
+    reply.body["history"] = history_json(cache, record->endpoints);
     reply.body["report"] = report_json(cache.report(record->next_hop));
     return reply;
 }

@@ -23,8 +23,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Next hops looked at per call of refresh(): a few milliseconds of work.
-constexpr std::size_t refresh_batch = 1000;
 // Resolution before the first connection of a probe.
 constexpr std::chrono::seconds resolve_limit{30};
 
@@ -99,6 +97,7 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       cache_(cache),
       probe_(std::move(probe)),
       resolve_(std::move(resolve)),
+      servers_(std::make_shared<Servers>(budget_limits(settings.probe))),
       schedule_(schedule_limits(settings), Clock::now()),
       observer_(cache),
       events_(io.get_executor()),
@@ -124,7 +123,19 @@ void Daemon::on_notice(std::string_view datagram) {
 }
 
 void Daemon::wish(const std::vector<ProbeWish>& wishes) {
-    for (const auto& wish : wishes) request(wish.place, wish.reason);
+    for (const auto& wish : wishes) {
+        request(wish.place, wish.reason);
+        if (wish.handshake_seen) believe_delivery(wish.place);
+    }
+}
+
+// A probe tells more, and comes as soon as the server's budget lets it; until then the delivery
+// itself is what is known. One more handshake left unfinished could get us banned there.
+void Daemon::believe_delivery(const ProbePlace& place) {
+    if (!place.peer || servers_->budget.enough(place.peer->address, Clock::now())) return;
+    const auto remembered = remember_delivery(place, cache_, wall_now(), settings_.cache.age);
+    if (remembered.changed) store(remembered.change);
+    tell(remembered);
 }
 
 Schedule::Accepted Daemon::request(ProbePlace place, ProbeReason reason) {
@@ -168,7 +179,8 @@ boost::asio::awaitable<Result<void>> Daemon::ask_and_wait(NextHop next_hop, std:
 
 // Starts what is due and sets the clock for what is not.
 void Daemon::pump() {
-    for (auto& job : schedule_.start(Clock::now()))
+    const auto is_occupied = [this](const ProbePlace& place) { return occupied(place); };
+    for (auto& job : schedule_.start(Clock::now(), is_occupied))
         boost::asio::co_spawn(io_, run(std::move(job)), boost::asio::detached);
     const auto when = schedule_.wake();
     if (!when) {
@@ -181,6 +193,59 @@ void Daemon::pump() {
     });
 }
 
+// The server that comes first is being probed, on behalf of another next hop.
+bool Daemon::occupied(const ProbePlace& place) const {
+    if (servers_->occupied.empty()) return false;
+    if (place.next_hop.empty())
+        return place.peer && servers_->occupied.contains(place.peer->address);
+    const auto known = cache_.next_hop(place.next_hop);
+    return known && !known->endpoints.empty() &&
+           servers_->occupied.contains(known->endpoints.front().address);
+}
+
+// One line for each server and pause, however many next hops it serves.
+void Daemon::say_what_is_held_back(const std::string& key, const DaemonGate& gate) {
+    for (const auto& held_back : gate.news())
+        log::info("{}: {} {}; no probe of it before {}", key, to_string(held_back.endpoint),
+                  held_back.why, to_rfc3339(held_back.until));
+}
+
+Daemon::Conclusion Daemon::conclusion_of(const Schedule::Job& job, const Report& report,
+                                         const Remembered& remembered,
+                                         const DaemonGate& gate) const {
+    using Ending = Schedule::Ending;
+    const auto now = Clock::now();
+    if (report.endpoints.empty() && !report.held_back.empty()) {
+        // What is known of the server may be answer enough.
+        const bool answered =
+            remembered.from_endpoint && job.reason != ProbeReason::recovered &&
+            !worth_probing(job.reason, remembered.from_endpoint, wall_now(), settings_.cache.age);
+        if (answered) return {};
+        return {Ending::held_back, gate.again()};
+    }
+    const auto& budget = servers_->budget;
+    Conclusion conclusion;
+    bool limited = false;
+    for (const auto& endpoint : report.endpoints) {
+        const auto& evidence = endpoint.evidence;
+        const auto& address = evidence.endpoint.address;
+        if (const auto until = budget.backing_off(address, now);
+            until && !evidence.asked_to_wait.empty())
+            return {Ending::told_to_go, until};
+        if (!evidence.budget_ended || job.reason == ProbeReason::operator_asked) continue;
+        if (endpoint.verdict.diagnosis.severity <= Severity::notice) continue;
+        limited = true;
+        const auto then = budget.unused_at(address, now);
+        conclusion.again = std::max(conclusion.again.value_or(then), then);
+    }
+    conclusion.ending = ending_of(report.diagnosis);
+    if (limited)
+        conclusion.ending = Ending::unfinished;
+    else if (remembered.newly_suspected)
+        conclusion = {Ending::suspected, now + independent_after};
+    return conclusion;
+}
+
 boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
     const auto key = job.place.key();
     auto begun = event("probe-started", key);
@@ -189,8 +254,11 @@ boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
     const auto start = Clock::now();
 
     ProbePlace place = co_await settle(job.place);
-    Report report = co_await probe(place);
-    conclude(place, report);
+    const bool for_person = job.reason == ProbeReason::operator_asked;
+    const auto gate = std::make_shared<DaemonGate>(servers_, cache_, settings_, for_person);
+    Report report = co_await probe(place, gate, for_person);
+    const auto remembered = conclude(place, report);
+    say_what_is_held_back(key, *gate);
 
     auto ended = event("probe-finished", key);
     ended["diagnosis"] = to_string(report.diagnosis.id);
@@ -199,8 +267,9 @@ boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
     ended["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
     events_.publish(ended);
 
-    schedule_.finished(key, ending_of(report.diagnosis),
-                       report.diagnosis.severity >= Severity::warning, Clock::now());
+    const auto conclusion = conclusion_of(job, report, remembered, *gate);
+    schedule_.finished(key, conclusion.ending, report.diagnosis.severity >= Severity::warning,
+                       Clock::now(), conclusion.again);
     release_waiters(key);
     follow_up(job, place, report);
     pump();
@@ -224,7 +293,7 @@ boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
     if (next_hop) {
         auto work = resolve_(*next_hop);
         auto found = co_await with_deadline(resolve_limit, std::move(work));
-        if (found) addresses = std::move(*found);
+        if (found) addresses = std::move(found->addresses);
     }
     if (std::find(addresses.begin(), addresses.end(), place.peer->address) == addresses.end())
         place.next_hop.clear();
@@ -251,9 +320,13 @@ Clock::duration Daemon::longest_probe() const {
     return settings_.probe.timeout * (settings_.probe.max_addresses + 1) + resolve_limit;
 }
 
-boost::asio::awaitable<Report> Daemon::probe(ProbePlace place) {
+boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,
+                                             bool for_person) {
     const auto destination = place.key();
-    auto guarded = without_exceptions(probe_(request_for(place), ProgressSink{}), destination,
+    auto asked = request_for(place);
+    asked.gate = std::move(gate);
+    if (!for_person) asked.apart = settings_.probe.apart;
+    auto guarded = without_exceptions(probe_(std::move(asked), ProgressSink{}), destination,
                                       settings_.tls.floor);
     auto report = co_await with_deadline(longest_probe(), std::move(guarded));
     if (report) co_return std::move(*report);
@@ -261,10 +334,16 @@ boost::asio::awaitable<Report> Daemon::probe(ProbePlace place) {
     co_return without_answer(destination, settings_.tls.floor, "the probe did not end in time");
 }
 
-void Daemon::conclude(const ProbePlace& probed, const Report& report) {
+Remembered Daemon::conclude(const ProbePlace& probed, const Report& report) {
     const auto now = wall_now();
     auto remembered = remember(report, probed, cache_, now, settings_.cache.age);
     store(remembered.change);
+    tell(remembered);
+    return remembered;
+}
+
+// The line in the log, and the event, of a change that is stored.
+void Daemon::tell(const Remembered& remembered) {
     if (!remembered.line.empty()) log::write(remembered.level, remembered.line);
     if (!remembered.changed) return;
     auto changed = event("verdict-changed", remembered.subject);
@@ -278,6 +357,7 @@ void Daemon::conclude(const ProbePlace& probed, const Report& report) {
 // answered well before it came to its turn.
 void Daemon::follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report) {
     if (job.reason != ProbeReason::failure_seen || !probed.peer || probed.next_hop.empty()) return;
+    if (report.endpoints.empty()) return;  // held back: the next hop's turn is still to come
     const auto is_peer = [&](const EndpointReport& endpoint) {
         return endpoint.evidence.endpoint.address == probed.peer->address;
     };
@@ -296,40 +376,11 @@ void Daemon::store(const CacheChange& change) {
     cache_broken_ = !stored;
 }
 
-void Daemon::refresh() {
-    const auto now = wall_now();
-    std::size_t seen = 0;
-    std::vector<std::string> due;
-    std::string last;
-    cache_.for_each_next_hop(refresh_after_, [&](const NextHopRecord& record) {
-        last = record.next_hop;
-        if (ill(record.verdict) &&
-            freshness(record.verdict, now, settings_.cache.age) == Freshness::stale)
-            due.push_back(record.next_hop);
-        return ++seen < refresh_batch;
-    });
-    refresh_after_ = seen < refresh_batch ? std::string{} : last;
-    for (auto& next_hop : due) {
-        ProbePlace place;
-        place.next_hop = std::move(next_hop);
-        request(std::move(place), ProbeReason::refresh_due);
-    }
-}
-
-void Daemon::remove_expired() {
-    const auto& age = settings_.cache.age;
-    const auto removed =
-        cache_.remove_older_than(wall_now() - std::max(age.good_expire, age.ill_expire));
-    if (!removed)
-        log::error("cache: {}", removed.error().message);
-    else if (*removed > 0)
-        log::debug("cache: {} expired records removed", *removed);
-}
-
 void Daemon::reload(const Settings& settings, ProbeFunction probe) {
     settings_ = settings;
     probe_ = std::move(probe);
     schedule_.set_limits(schedule_limits(settings));
+    servers_->budget.set_limits(budget_limits(settings.probe));
     pump();
 }
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,9 +18,11 @@
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "probes/daemon_gate.hpp"
 #include "probes/engine.hpp"
 #include "probes/events.hpp"
 #include "probes/observer.hpp"
+#include "probes/remember.hpp"
 #include "probes/schedule.hpp"
 
 namespace postfathom {
@@ -27,8 +30,12 @@ namespace postfathom {
 // Plain functions that return a coroutine, not coroutine lambdas with captures.
 using ProbeFunction = std::function<boost::asio::awaitable<Report>(ProbeRequest, ProgressSink)>;
 // The addresses behind a next hop; empty when they cannot be had. Decides whether a peer of the log
-// belongs to a recipient's domain.
-using ResolveFunction = std::function<boost::asio::awaitable<std::vector<IpAddress>>(NextHop)>;
+// belongs to a recipient's domain, and whether a place has moved.
+struct ResolvedAddresses {
+    std::vector<IpAddress> addresses;
+    std::optional<std::chrono::seconds> ttl;
+};
+using ResolveFunction = std::function<boost::asio::awaitable<ResolvedAddresses>(NextHop)>;
 
 class Daemon {
   public:
@@ -49,7 +56,8 @@ class Daemon {
     // The longest time that a probe may take, for those who wait.
     std::chrono::steady_clock::duration longest_probe() const;
 
-    // Asks for probes of what is ill and stale, a part of the cache per call.
+    // Asks for probes of what is ill and stale, and looks up again whose addresses have expired, a
+    // part of the cache per call.
     void refresh();
     void remove_expired();
 
@@ -77,10 +85,23 @@ class Daemon {
     void pump();
     boost::asio::awaitable<void> run(Schedule::Job job);
     boost::asio::awaitable<ProbePlace> settle(ProbePlace place);
-    boost::asio::awaitable<Report> probe(ProbePlace place);
+    boost::asio::awaitable<Report> probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,
+                                         bool for_person);
     ProbeRequest request_for(const ProbePlace& place) const;
+    bool occupied(const ProbePlace& place) const;
+    void say_what_is_held_back(const std::string& key, const DaemonGate& gate);
+    boost::asio::awaitable<void> look_up_again(std::vector<std::string> next_hops);
+    void readdress(const std::string& next_hop, const ResolvedAddresses& found);
     void release_waiters(const std::string& key);
-    void conclude(const ProbePlace& probed, const Report& report);
+    Remembered conclude(const ProbePlace& probed, const Report& report);
+    void believe_delivery(const ProbePlace& place);
+    void tell(const Remembered& remembered);
+    struct Conclusion {
+        Schedule::Ending ending = Schedule::Ending::conclusive;
+        std::optional<Schedule::Time> again;
+    };
+    Conclusion conclusion_of(const Schedule::Job& job, const Report& report,
+                             const Remembered& remembered, const DaemonGate& gate) const;
     void follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report);
     void store(const CacheChange& change);
 
@@ -89,6 +110,7 @@ class Daemon {
     CacheWriter& cache_;
     ProbeFunction probe_;
     ResolveFunction resolve_;
+    std::shared_ptr<Servers> servers_;
     Schedule schedule_;
     Observer observer_;
     Events events_;
@@ -100,6 +122,7 @@ class Daemon {
     };
     std::multimap<std::string, Waiter*> waiting_;
     bool cache_broken_ = false;
+    bool looking_up_ = false;
     std::string refresh_after_;
     Counters counters_;
 };

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/diagnosis/diagnose.hpp"
 #include "probes/tcp_evidence.hpp"
 
 namespace postfathom {
@@ -109,6 +110,8 @@ asio::awaitable<void> InboundProbe::search() {
     count_lost();
     run_.progress.trying.reset();
     if (evidence.inbound.exact || evidence.first_attempt_recovered) co_return;
+    // A hole is proven, and only its exact size is left to another probe.
+    if (evidence.budget_ended && inbound_discovery_works(evidence) == false) co_return;
     // Nothing certain was found: a slow server still may answer.
     run_.report(Phase::handshake);
     co_await wait_for_first(first_.hello_sent() + run_.plan().handshake_timeout);

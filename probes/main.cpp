@@ -64,14 +64,16 @@ ProbeFunction probe_function(const Settings& settings) {
     };
 }
 
-asio::awaitable<std::vector<IpAddress>> addresses_of(std::shared_ptr<Resolver> resolver,
-                                                     NextHop next_hop) {
+asio::awaitable<ResolvedAddresses> addresses_of(std::shared_ptr<Resolver> resolver,
+                                                NextHop next_hop) {
     const auto found = co_await resolver->resolve(std::move(next_hop), {}, resolve_timeout);
-    std::vector<IpAddress> addresses;
-    if (found)
-        for (const auto& host : found->hosts)
-            addresses.insert(addresses.end(), host.addresses.begin(), host.addresses.end());
-    co_return addresses;
+    ResolvedAddresses result;
+    if (!found) co_return result;
+    result.ttl = found->ttl;
+    for (const auto& host : found->hosts)
+        result.addresses.insert(result.addresses.end(), host.addresses.begin(),
+                                host.addresses.end());
+    co_return result;
 }
 
 ResolveFunction resolve_function() {

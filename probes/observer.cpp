@@ -88,9 +88,10 @@ void Observer::trouble(std::uint32_t pid, const Trouble& trouble) {
 
 // A second attempt at the same address went well, e.g. without a middlebox's bad day.
 void Observer::established(std::uint32_t pid, const LoggedPeer& peer) {
-    const auto known = deliveries_.find(pid);
-    if (known == deliveries_.end()) return;
-    std::erase_if(known->second.ill_peers, [&](const LoggedPeer& ill) {
+    auto& delivery = delivery_of(pid);
+    if (!delivery.reported.empty()) delivery = Delivery{};
+    if (delivery.tls_peers.size() < max_peers) delivery.tls_peers.push_back(peer.address);
+    std::erase_if(delivery.ill_peers, [&](const LoggedPeer& ill) {
         return ill.address == peer.address && (!ill.port || ill.port == peer.port);
     });
 }
@@ -134,8 +135,12 @@ std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStat
         found->second = Delivery{};
 
     std::vector<LoggedPeer> ill_peers;
+    bool handshake_seen = false;
     if (found != deliveries_.end()) {
         ill_peers = found->second.ill_peers;
+        const auto& seen = found->second.tls_peers;
+        handshake_seen = status.relay &&
+                         std::find(seen.begin(), seen.end(), status.relay->address) != seen.end();
         found->second.reported = line.queue_id;
         found->second.sent = sent;
     }
@@ -159,7 +164,7 @@ std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStat
     if (ill_peers.empty() && in_trouble && !place.assumed && !place.next_hop.empty())
         wishes.push_back({place, ProbeReason::failure_seen});
     if (sent && ill_peers.empty() && status.relay && mended(place))
-        wishes.push_back({place, ProbeReason::recovered});
+        wishes.push_back({place, ProbeReason::recovered, handshake_seen});
     return wishes;
 }
 

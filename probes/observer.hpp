@@ -24,6 +24,9 @@ namespace postfathom {
 struct ProbeWish {
     ProbePlace place;
     ProbeReason reason = ProbeReason::failure_seen;
+    // With `recovered`: the log tells that the delivery's own TLS handshake was completed
+    // (smtp_tls_loglevel = 1).
+    bool handshake_seen = false;
     bool operator==(const ProbeWish&) const = default;
 };
 
@@ -68,8 +71,9 @@ class Observer {
     // What the log of one smtp(8) process tells of its delivery at hand.
     struct Delivery {
         std::vector<LoggedPeer> ill_peers;
-        std::string reported;  // queue id whose outcome was logged
-        bool sent = false;     // and that outcome
+        std::vector<IpAddress> tls_peers;  // whose handshake was completed
+        std::string reported;              // queue id whose outcome was logged
+        bool sent = false;                 // and that outcome
 
         // The outcome now logged is that of a later delivery: of another message, or of the same
         // one tried again.

@@ -7,13 +7,22 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "lib/diagnosis/history.hpp"
+
 namespace postfathom {
 
 namespace {
 
 bool says_the_same(const KnownVerdict& a, const KnownVerdict& b) {
     return a.id == b.id && a.severity == b.severity && a.direction == b.direction &&
-           a.path_mtu == b.path_mtu && a.path_mtu_exact == b.path_mtu_exact;
+           a.path_mtu == b.path_mtu && a.path_mtu_exact == b.path_mtu_exact &&
+           a.path_mtu_below == b.path_mtu_below && a.varies == b.varies &&
+           a.comes_and_goes == b.comes_and_goes &&
+           a.suspected.has_value() == b.suspected.has_value();
+}
+
+bool says_something(const Diagnosis& diagnosis) {
+    return diagnosis.id != DiagnosisId::inconclusive;
 }
 
 EndpointRecord endpoint_record(const EndpointReport& found, const std::string& next_hop,
@@ -26,8 +35,18 @@ EndpointRecord endpoint_record(const EndpointReport& found, const std::string& n
     if (before && before->endpoint.name == record.endpoint.name) {
         known = before->verdict;
         record.next_hops = std::move(before->next_hops);
+        record.history = std::move(before->history);
     }
-    record.verdict = absorb(known, found.verdict.diagnosis, now, limits);
+    const auto& diagnosis = found.verdict.diagnosis;
+    record.verdict = absorb(known, diagnosis, now, limits);
+    if (says_something(diagnosis))
+        record.history = remember_result(std::move(record.history),
+                                         {.since = now,
+                                          .at = now,
+                                          .source = found.evidence.vantage.source,
+                                          .id = diagnosis.id,
+                                          .ill = diagnosis.severity >= Severity::warning});
+    record.verdict.comes_and_goes = comes_and_goes(record.history, now);
     if (!next_hop.empty()) {
         std::erase(record.next_hops, next_hop);
         record.next_hops.push_back(next_hop);
@@ -37,31 +56,113 @@ EndpointRecord endpoint_record(const EndpointReport& found, const std::string& n
     return record;
 }
 
-std::optional<PathRecord> path_record(const Evidence& evidence, WallTime now) {
-    if (!evidence.inbound.path_mtu || evidence.vantage.source.is_unspecified()) return std::nullopt;
+std::optional<PathRecord> path_record(const Evidence& evidence,
+                                      const std::vector<PathRecord>& known, WallTime now) {
+    const auto inbound = inbound_path(evidence);
+    const auto& outbound = evidence.outbound;
+    if (evidence.vantage.source.is_unspecified() || (!inbound.path_mtu && !outbound.path_mtu))
+        return std::nullopt;
     PathRecord record;
     record.source = evidence.vantage.source;
     record.destination = evidence.endpoint.address;
     record.interface = evidence.vantage.interface;
     record.interface_mtu = evidence.vantage.interface_mtu;
-    record.inbound = evidence.inbound.path_mtu;
-    record.inbound_exact = evidence.inbound.exact;
+    record.inbound = inbound.path_mtu;
+    record.inbound_exact = inbound.exact;
+    if (!inbound.exact) record.inbound_fails = inbound.fails;
+    record.outbound = outbound.path_mtu;
+    record.outbound_exact = outbound.exact;
+    if (!outbound.exact) record.outbound_fails = outbound.fails;
     record.measured_at = now;
-    return record;
+    const auto before = std::find_if(known.begin(), known.end(), [&](const PathRecord& path) {
+        return path.source == record.source;
+    });
+    return absorb(before == known.end() ? std::nullopt : std::optional{*before}, std::move(record));
+}
+
+// What is stored of the paths to an endpoint from now on, the one just measured first.
+std::vector<PathRecord> paths_with(std::optional<PathRecord> measured,
+                                   std::vector<PathRecord> known) {
+    if (!measured) return known;
+    std::erase_if(known, [&](const PathRecord& path) { return path.source == measured->source; });
+    known.insert(known.begin(), std::move(*measured));
+    return known;
+}
+
+// The direction that the verdict is about comes first.
+std::optional<SizeRange> variation(const std::vector<PathRecord>& paths,
+                                   const KnownVerdict& verdict, WallTime now) {
+    const bool outbound_first = verdict.direction == Direction::outbound;
+    const auto first =
+        varies(paths, outbound_first ? Direction::outbound : Direction::inbound, now);
+    if (first) return first;
+    return varies(paths, outbound_first ? Direction::inbound : Direction::outbound, now);
 }
 
 std::vector<Endpoint> endpoints_of(const Report& report) {
     std::vector<Endpoint> endpoints;
     for (const auto& endpoint : report.endpoints) endpoints.push_back(endpoint.evidence.endpoint);
+    for (const auto& endpoint : report.held_back) endpoints.push_back(endpoint.endpoint);
     return endpoints;
+}
+
+// The worst of what is known of the endpoints that were not probed this time.
+std::optional<KnownVerdict> known_of_held_back(const Report& report, const CacheReader& cache,
+                                               WallTime now, const AgeLimits& limits) {
+    std::optional<KnownVerdict> worst;
+    for (const auto& held_back : report.held_back) {
+        const auto& endpoint = held_back.endpoint;
+        const auto known = cache.endpoint(endpoint.address, endpoint.port);
+        if (!known || known->endpoint.name != endpoint.name ||
+            known->verdict.id == DiagnosisId::inconclusive ||
+            freshness(known->verdict, now, limits) == Freshness::expired)
+            continue;
+        if (!worst || known->verdict.severity > worst->severity) worst = known->verdict;
+    }
+    return worst;
+}
+
+// What was found now, or what is known of an endpoint that was held back, where that says more.
+KnownVerdict next_hop_verdict(const Report& report, const std::optional<KnownVerdict>& before,
+                              const std::optional<KnownVerdict>& held_back, WallTime now,
+                              const AgeLimits& limits) {
+    auto verdict = absorb(before, report.diagnosis, now, limits);
+    if (!held_back) return verdict;
+    const bool nothing_found = report.endpoints.empty();
+    const bool newer = nothing_found && (verdict.id == DiagnosisId::inconclusive ||
+                                         held_back->measured_at > verdict.measured_at);
+    const bool worse = !nothing_found && held_back->severity > verdict.severity;
+    if (!newer && !worse) return verdict;
+    auto known = *held_back;
+    if (before && before->id == known.id && before->direction == known.direction)
+        known.since = std::min(known.since, before->since);
+    return known;
+}
+
+// What is seen of the endpoints over time is said of the next hop too.
+void take_over_changes(KnownVerdict& verdict, const std::vector<EndpointRecord>& endpoints) {
+    if (endpoints.empty()) return;
+    verdict.varies.reset();
+    verdict.comes_and_goes = false;
+    for (const auto& endpoint : endpoints) {
+        if (!verdict.varies) verdict.varies = endpoint.verdict.varies;
+        verdict.comes_and_goes = verdict.comes_and_goes || endpoint.verdict.comes_and_goes;
+    }
 }
 
 std::string change_line(const Remembered& remembered, TlsLevel floor) {
     const auto& verdict = remembered.verdict;
     const bool was_ill = remembered.before && ill(*remembered.before);
     if (!remembered.changed) return {};
+    if (remembered.newly_suspected)
+        return fmt::format("{}: {} once, still taken for {} until a second probe agrees",
+                           remembered.subject, to_string(verdict.suspected->id), brief(verdict));
+    const bool varies_anew =
+        (verdict.varies && (!remembered.before || remembered.before->varies != verdict.varies)) ||
+        (verdict.comes_and_goes && !(remembered.before && remembered.before->comes_and_goes));
     // The first good word about a place, and small differences between good words, are no news.
-    if (!ill(verdict) && !was_ill && verdict.severity != Severity::unknown) return {};
+    if (!ill(verdict) && !was_ill && !varies_anew && verdict.severity != Severity::unknown)
+        return {};
     auto line = fmt::format("{}: {}", remembered.subject, brief(verdict));
     if (remembered.before) line += fmt::format(" (was {})", brief(*remembered.before));
     return line + "; " + consequence(verdict, floor);
@@ -80,6 +181,19 @@ std::string consequence(const KnownVerdict& verdict, TlsLevel floor) {
     switch (verdict.id) {
         case DiagnosisId::pmtu_black_hole:
             return fmt::format("mail to it is deferred{} until the path is mended", in_clear);
+        case DiagnosisId::pmtu_reduced:
+            return "mail to it flows, in smaller packets";
+        case DiagnosisId::size_specific_loss:
+            return "mail to it is deferred when its conversation has packets or requests of those "
+                   "sizes";
+        case DiagnosisId::large_hello_intolerance:
+            return fmt::format(
+                "mail to it is deferred{} while our TLS handshake begins with a ClientHello that "
+                "needs more than one packet",
+                in_clear);
+        case DiagnosisId::starttls_stripped:
+            return "mail to it is deferred where TLS is required, and sent in CLEAR TEXT "
+                   "elsewhere: somebody on the way may be reading it";
         case DiagnosisId::peer_stall:
         case DiagnosisId::reset_in_handshake:
         case DiagnosisId::tls_alert:
@@ -88,7 +202,6 @@ std::string consequence(const KnownVerdict& verdict, TlsLevel floor) {
         case DiagnosisId::tls_garbage:
             return fmt::format("mail to it is deferred{} until its TLS handshake works", in_clear);
         case DiagnosisId::starttls_missing:
-        case DiagnosisId::starttls_stripped:
             return "mail to it is deferred where TLS is required, and sent in clear text elsewhere";
         case DiagnosisId::certificate_expired:
         case DiagnosisId::certificate_not_yet_valid:
@@ -112,25 +225,33 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
     Remembered remembered;
     remembered.subject = place.key();
     for (const auto& endpoint : report.endpoints) {
-        remembered.change.endpoints.push_back(
-            endpoint_record(endpoint, place.next_hop, cache, now, limits));
-        if (auto path = path_record(endpoint.evidence, now))
-            remembered.change.paths.push_back(std::move(*path));
+        auto record = endpoint_record(endpoint, place.next_hop, cache, now, limits);
+        auto known = cache.paths(record.endpoint.address);
+        auto path = path_record(endpoint.evidence, known, now);
+        record.verdict.varies = variation(paths_with(path, std::move(known)), record.verdict, now);
+        remembered.change.endpoints.push_back(std::move(record));
+        if (path) remembered.change.paths.push_back(std::move(*path));
     }
+    remembered.from_endpoint = known_of_held_back(report, cache, now, limits);
 
     if (!place.next_hop.empty()) {
         const auto before = cache.next_hop(place.next_hop);
         if (before) remembered.before = before->verdict;
         NextHopRecord record;
         record.next_hop = place.next_hop;
-        record.verdict = absorb(remembered.before, report.diagnosis, now, limits);
+        record.verdict =
+            next_hop_verdict(report, remembered.before, remembered.from_endpoint, now, limits);
+        take_over_changes(record.verdict, remembered.change.endpoints);
         record.endpoints = endpoints_of(report);
         // A name that could not be resolved this time does not make us forget where it led.
         if (record.endpoints.empty() && before) record.endpoints = before->endpoints;
+        record.addresses_expire = report.addresses_expire;
         remembered.verdict = record.verdict;
         remembered.change.next_hops.push_back(std::move(record));
-        auto text = boost::json::serialize(to_json(report));
-        if (text.size() <= max_report_bytes)
+        // Where nothing was asked, the last report stays the one to look at.
+        const bool asked = !report.endpoints.empty() || report.held_back.empty();
+        auto text = asked ? boost::json::serialize(to_json(report)) : std::string{};
+        if (asked && text.size() <= max_report_bytes)
             remembered.change.reports.push_back({place.next_hop, std::move(text)});
     } else if (!report.endpoints.empty()) {
         const auto& record = remembered.change.endpoints.front();
@@ -139,13 +260,80 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
             remembered.before = before->verdict;
         remembered.verdict = record.verdict;
     } else {
-        remembered.verdict = absorb(std::nullopt, report.diagnosis, now, limits);
+        if (!report.held_back.empty()) {
+            const auto& endpoint = report.held_back.front().endpoint;
+            if (const auto known = cache.endpoint(endpoint.address, endpoint.port))
+                remembered.before = known->verdict;
+        }
+        remembered.verdict = absorb(remembered.before, report.diagnosis, now, limits);
     }
 
+    remembered.newly_suspected =
+        remembered.verdict.suspected && remembered.verdict.suspected->at == now;
     remembered.changed =
         !remembered.before || !says_the_same(*remembered.before, remembered.verdict);
     remembered.line = change_line(remembered, report.floor);
     remembered.level = ill(remembered.verdict) ? log::Level::warning : log::Level::info;
+    return remembered;
+}
+
+bool delivery_disproves(const KnownVerdict& verdict) {
+    switch (verdict.id) {
+        case DiagnosisId::pmtu_black_hole:
+            return verdict.direction == Direction::inbound;
+        case DiagnosisId::peer_stall:
+        case DiagnosisId::reset_in_handshake:
+        case DiagnosisId::tls_alert:
+        case DiagnosisId::tls_protocol_mismatch:
+        case DiagnosisId::tls_no_shared_cipher:
+        case DiagnosisId::tls_garbage:
+        case DiagnosisId::unreachable:
+        case DiagnosisId::refused:
+        case DiagnosisId::no_route:
+        case DiagnosisId::greeting_timeout:
+        case DiagnosisId::greeting_rejected:
+        case DiagnosisId::name_error:
+            return true;
+        default:
+            return false;
+    }
+}
+
+Remembered remember_delivery(const ProbePlace& place, const CacheReader& cache, WallTime now,
+                             const AgeLimits& limits) {
+    Remembered remembered;
+    remembered.subject = place.key();
+    Diagnosis healthy;
+    healthy.id = DiagnosisId::healthy;
+    healthy.severity = Severity::ok;
+    auto endpoint = cache.endpoint(place.peer->address, place.peer->port);
+    auto next_hop = cache.next_hop(place.next_hop);
+    const auto believe = [&](KnownVerdict& verdict) {
+        if (!ill(verdict) || !delivery_disproves(verdict)) return false;
+        remembered.before = verdict;
+        verdict = absorb(verdict, healthy, now, limits);
+        remembered.verdict = verdict;
+        return true;
+    };
+    if (endpoint && believe(endpoint->verdict)) {
+        endpoint->history = remember_result(
+            std::move(endpoint->history),
+            {.since = now,
+             .at = now,
+             .source = endpoint->history.empty() ? IpAddress{} : endpoint->history.back().source,
+             .id = healthy.id,
+             .ill = false});
+        remembered.change.endpoints.push_back(std::move(*endpoint));
+    }
+    if (next_hop && believe(next_hop->verdict))
+        remembered.change.next_hops.push_back(std::move(*next_hop));
+    remembered.changed =
+        !remembered.change.endpoints.empty() || !remembered.change.next_hops.empty();
+    if (remembered.changed)
+        remembered.line = fmt::format(
+            "{}: healthy, says a delivery whose TLS handshake went through (was {}); mail to it "
+            "flows",
+            remembered.subject, brief(*remembered.before));
     return remembered;
 }
 

@@ -23,12 +23,25 @@ struct Remembered {
     KnownVerdict verdict;                // what we say from now on
     std::optional<KnownVerdict> before;  // what we said until now
     bool changed = false;                // the two differ in more than their times
+    // What was known of an endpoint that was held back, and stands for the next hop instead.
+    std::optional<KnownVerdict> from_endpoint;
+    // This probe found a failure that a second one has to confirm.
+    bool newly_suspected = false;
     std::string line;  // for the log; empty: nothing that mail or a person would notice
     log::Level level = log::Level::info;
 };
 
 Remembered remember(const Report& report, const ProbePlace& place, const CacheReader& cache,
                     WallTime now, const AgeLimits& limits);
+
+// Whether a completed TLS handshake of Postfix itself with a server, and mail that it took, are
+// enough to take the verdict back. Not where it is about packets that a handshake does not have, or
+// about certificates, which Postfix may not check.
+bool delivery_disproves(const KnownVerdict& verdict);
+
+// Such a delivery went through to `place`, whose peer is known, and the peer cannot be probed now.
+Remembered remember_delivery(const ProbePlace& place, const CacheReader& cache, WallTime now,
+                             const AgeLimits& limits);
 
 // "mail to it is deferred until the path is mended": what a verdict means for mail.
 std::string consequence(const KnownVerdict& verdict, TlsLevel floor);

@@ -2,6 +2,7 @@
 #include "probes/schedule.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace postfathom {
 
@@ -34,8 +35,12 @@ std::string_view to_string(ProbeReason reason) {
             return "recovered";
         case ProbeReason::failure_seen:
             return "failure-seen";
+        case ProbeReason::confirmation:
+            return "confirmation";
         case ProbeReason::verdict_wanted:
             return "verdict-wanted";
+        case ProbeReason::next_round:
+            return "next-round";
         case ProbeReason::refresh_due:
             return "refresh-due";
     }
@@ -59,6 +64,9 @@ bool worth_probing(ProbeReason reason, const std::optional<KnownVerdict>& known,
         // doubt.
         case ProbeReason::failure_seen:
             return !ill(*known) || age != Freshness::fresh;
+        case ProbeReason::confirmation:
+        case ProbeReason::next_round:
+            return true;
         default:
             return age != Freshness::fresh;
     }
@@ -96,7 +104,11 @@ Schedule::Duration Schedule::pause_after(const History& history, ProbeReason rea
 Schedule::Time Schedule::not_before(const std::string& key, ProbeReason reason) const {
     const auto known = history_.find(key);
     if (known == history_.end()) return Time::min();
-    return known->second.last_start + pause_after(known->second, reason);
+    const auto& history = known->second;
+    auto earliest = Time::min();
+    if (history.last_start) earliest = *history.last_start + pause_after(history, reason);
+    if (reason != ProbeReason::operator_asked) earliest = std::max(earliest, history.held_until);
+    return earliest;
 }
 
 Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time now) {
@@ -104,6 +116,7 @@ Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time 
     if (const auto under_way = running_.find(key); under_way != running_.end()) {
         // Its verdict may stem from before the mending.
         if (reason == ProbeReason::recovered) under_way->second.again = Job{place, reason};
+        if (reason == ProbeReason::operator_asked) under_way->second.asked = true;
         // A person asks for the next hop itself, not for whether it is the one.
         if (reason == ProbeReason::operator_asked && under_way->second.job.place.assumed)
             under_way->second.again = Job{place, reason};
@@ -116,6 +129,7 @@ Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time 
         if (reason >= queued->second.job.reason && !better) return Accepted::joined;
         auto pending = queued->second;
         erase(queued);
+        pending.not_before = Time::min();
         if (better) pending.job.place = std::move(place);
         pending.job.reason = std::min(reason, pending.job.reason);
         pending.order = next_order_++;
@@ -147,7 +161,7 @@ void Schedule::supersede_lone(const ProbePlace& place) {
 }
 
 void Schedule::insert(const std::string& key, Pending pending, Time now) {
-    pending.not_before = not_before(key, pending.job.reason);
+    pending.not_before = std::max(pending.not_before, not_before(key, pending.job.reason));
     const auto& place = pending.job.place;
     if (lone(place)) {
         pending.not_before = std::max(pending.not_before, now + grace);
@@ -201,7 +215,7 @@ void Schedule::wake_waiting(Time now) {
     }
 }
 
-std::vector<Schedule::Job> Schedule::start(Time now) {
+std::vector<Schedule::Job> Schedule::start(Time now, const Occupied& occupied) {
     refill(now);
     wake_waiting(now);
     forget_old_history(now);
@@ -215,7 +229,8 @@ std::vector<Schedule::Job> Schedule::start(Time now) {
         if (!budget) break;
         ++at;
         // One probe of an endpoint at a time, whatever next hops lead there.
-        if (place.peer && in_contact_.contains(place.peer->address)) {
+        if ((place.peer && in_contact_.contains(place.peer->address)) ||
+            (occupied && occupied(place))) {
             if (++passed_over == max_passed_over) break;
             continue;
         }
@@ -230,8 +245,12 @@ std::vector<Schedule::Job> Schedule::start(Time now) {
 
 void Schedule::started(const std::string& key, const Job& job, Time now) {
     tokens_ -= 1.0;
-    history_[key].last_start = now;
-    running_.emplace(key, Running{job, {}});
+    auto& last_start = history_[key].last_start;
+    Running running;
+    running.job = job;
+    running.asked = job.reason == ProbeReason::operator_asked;
+    running.last_start = std::exchange(last_start, now);
+    running_.emplace(key, std::move(running));
     if (job.place.peer) {
         ++in_contact_[job.place.peer->address];
         if (!lone(job.place)) ++expected_[job.place.peer->address];
@@ -239,7 +258,64 @@ void Schedule::started(const std::string& key, const Job& job, Time now) {
     ++counters_.started;
 }
 
-void Schedule::finished(const std::string& key, Ending ending, bool ill, Time now) {
+// A request of our own, which nobody may have room for.
+void Schedule::plan(const std::string& key, Job job, Time earliest, Time now) {
+    if (pending_.contains(key) || !make_room(job.reason)) return;
+    Pending pending;
+    pending.job = std::move(job);
+    pending.order = next_order_++;
+    pending.not_before = earliest;
+    insert(key, std::move(pending), now);
+}
+
+// What the ending itself asks for.
+void Schedule::follow_up(const std::string& key, const Running& done, Ending ending, Time again,
+                         Time now) {
+    auto& history = history_[key];
+    auto job = done.job;
+    if (ending != Ending::unfinished && ending != Ending::held_back) history.rounds_run = 0;
+    switch (ending) {
+        case Ending::conclusive:
+        case Ending::no_answer:
+            return;
+        case Ending::told_to_go:
+            history.held_until = again;
+            return;
+        case Ending::suspected:
+            job.reason = ProbeReason::confirmation;
+            return plan(key, std::move(job), again, now);
+        case Ending::unfinished:
+            if (done.asked && done.job.reason != ProbeReason::operator_asked) {
+                // A person gets the whole answer, now.
+                job.reason = ProbeReason::operator_asked;
+                return plan(key, std::move(job), now, now);
+            }
+            if (history.rounds_run >= max_rounds) {
+                history.rounds_run = 0;
+                return;
+            }
+            ++history.rounds_run;
+            ++counters_.rounds;
+            job.reason = ProbeReason::next_round;
+            return plan(key, std::move(job), again, now);
+        case Ending::held_back:
+            // It cost nobody anything.
+            history.last_start = done.last_start;
+            tokens_ = std::min(bucket_size(), tokens_ + 1.0);
+            ++counters_.held_back;
+            if (done.asked) {
+                // A person waits for nothing but the end of another probe.
+                const bool was_persons = done.job.reason == ProbeReason::operator_asked;
+                job.reason = ProbeReason::operator_asked;
+                return plan(key, std::move(job), was_persons ? again : now, now);
+            }
+            history.held_until = again;
+            return plan(key, std::move(job), again, now);
+    }
+}
+
+void Schedule::finished(const std::string& key, Ending ending, bool ill, Time now,
+                        std::optional<Time> again) {
     const auto entry = running_.find(key);
     if (entry == running_.end()) return;
     const auto done = std::move(entry->second);
@@ -250,11 +326,14 @@ void Schedule::finished(const std::string& key, Ending ending, bool ill, Time no
         if (!lone(done.job.place)) count_down(expected_, peer->address);
     }
     auto& history = history_[key];
-    history.no_answer_run = ending == Ending::no_answer ? history.no_answer_run + 1 : 0;
-    if (!ill)
-        history.false_hopes_run = 0;
-    else if (done.job.reason == ProbeReason::recovered)
-        ++history.false_hopes_run;
+    if (ending != Ending::held_back) {
+        history.no_answer_run = ending == Ending::no_answer ? history.no_answer_run + 1 : 0;
+        if (!ill)
+            history.false_hopes_run = 0;
+        else if (done.job.reason == ProbeReason::recovered)
+            ++history.false_hopes_run;
+    }
+    follow_up(key, done, ending, again.value_or(now), now);
     if (done.again) request(done.again->place, done.again->reason, now);
 }
 
@@ -263,8 +342,10 @@ void Schedule::forget_old_history(Time now) {
     if (now - swept_ < std::chrono::minutes{10}) return;
     swept_ = now;
     std::erase_if(history_, [&](const auto& entry) {
-        return !running_.contains(entry.first) &&
-               now - entry.second.last_start > 2 * std::max(limits_.min_interval, longest_pause);
+        const auto& [key, history] = entry;
+        const auto matters = 2 * std::max(limits_.min_interval, longest_pause);
+        return !running_.contains(key) && !pending_.contains(key) && history.held_until <= now &&
+               (!history.last_start || now - *history.last_start > matters);
     });
 }
 

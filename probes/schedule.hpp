@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,7 +26,9 @@ enum class ProbeReason {
     operator_asked,  // a person waits for the answer
     recovered,       // mail got through to a place we call ill: is it mended?
     failure_seen,    // Postfix had trouble there
+    confirmation,    // one probe found trouble where all was well: does a second one?
     verdict_wanted,  // asked about by the mail path, and we know nothing or too old
+    next_round,      // the last probe's budget ended before its questions did
     refresh_due,     // what we know to be ill grows old
 };
 std::string_view to_string(ProbeReason reason);  // "operator-asked", ...
@@ -64,6 +67,8 @@ class Schedule {
     static constexpr Duration longest_pause = std::chrono::hours{1};
     // A failure told without its next hop waits so long for the log line that names it.
     static constexpr Duration grace = std::chrono::seconds{1};
+    // Rounds in a row that go on with a search; after them it rests until the verdict is stale.
+    static constexpr std::uint32_t max_rounds = 8;
 
     enum class Accepted {
         queued,   // will be started
@@ -80,6 +85,10 @@ class Schedule {
         conclusive,  // healthy, or ill with a cause found
         no_answer,   // inconclusive, unreachable, a name that cannot be resolved: asking again soon
                      // is no use
+        unfinished,  // the budget ended before the questions did: another round follows
+        suspected,   // trouble that a second, independent probe has to confirm
+        told_to_go,  // the server asked us to come again later
+        held_back,   // nothing was asked, to spare the servers: it is tried again
     };
 
     struct Counters {
@@ -88,7 +97,9 @@ class Schedule {
         std::uint64_t started = 0;
         std::uint64_t finished = 0;
         std::uint64_t joined = 0;
-        std::uint64_t dropped = 0;  // for want of room in the queue
+        std::uint64_t dropped = 0;    // for want of room in the queue
+        std::uint64_t held_back = 0;  // to spare the servers
+        std::uint64_t rounds = 0;     // that went on with a search
     };
 
     explicit Schedule(const Limits& limits, Time now);
@@ -97,12 +108,17 @@ class Schedule {
 
     Accepted request(ProbePlace place, ProbeReason reason, Time now);
 
+    // Places that have to wait for another probe's end, e.g. because a server they share is being
+    // probed.
+    using Occupied = std::function<bool(const ProbePlace&)>;
+
     // What to start now; each is under way until finished().
-    std::vector<Job> start(Time now);
+    std::vector<Job> start(Time now, const Occupied& occupied = {});
 
     // `ill`: the place was found ill. Makes us wait longer before believing the next sign of
-    // recovery.
-    void finished(const std::string& key, Ending ending, bool ill, Time now);
+    // recovery. `again`: from when on another probe is of use, where the ending knows one.
+    void finished(const std::string& key, Ending ending, bool ill, Time now,
+                  std::optional<Time> again = {});
 
     // When start() may have something to do again, without new requests or results. Nothing: not
     // before one of those.
@@ -123,9 +139,13 @@ class Schedule {
     struct Running {
         Job job;
         std::optional<Job> again;  // what came while the probe was under way and it cannot answer
+        bool asked = false;        // a person waits for it
+        std::optional<Time> last_start;  // of the probe before
     };
     struct History {
-        Time last_start{};
+        std::optional<Time> last_start;
+        Time held_until = Time::min();      // not before, unless a person asks
+        std::uint32_t rounds_run = 0;       // that went on with a search, in a row
         std::uint32_t no_answer_run = 0;    // results without an answer, in a row
         std::uint32_t false_hopes_run = 0;  // signs of recovery that were none, in a row
     };
@@ -140,6 +160,9 @@ class Schedule {
     void supersede_lone(const ProbePlace& place);
     void started(const std::string& key, const Job& job, Time now);
     void insert(const std::string& key, Pending pending, Time now);
+    void plan(const std::string& key, Job job, Time earliest, Time now);
+    void follow_up(const std::string& key, const Running& done, Ending ending, Time again,
+                   Time now);
     void erase(std::unordered_map<std::string, Pending>::iterator entry);
     bool make_room(ProbeReason reason);
     void wake_waiting(Time now);

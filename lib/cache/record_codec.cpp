@@ -64,10 +64,20 @@ json::object encode_verdict(const KnownVerdict& verdict) {
     if (verdict.direction) object["direction"] = to_string(*verdict.direction);
     put(object, "path_mtu", verdict.path_mtu);
     if (verdict.path_mtu_exact) object["path_mtu_exact"] = true;
+    put(object, "path_mtu_below", verdict.path_mtu_below);
     if (verdict.usable_mss) object["usable_mss"] = packet_bytes(verdict.usable_mss->bytes);
     if (!verdict.sizes.empty()) object["sizes"] = printable(verdict.sizes, max_sizes_text);
     object["since"] = milliseconds(verdict.since);
     object["measured_at"] = milliseconds(verdict.measured_at);
+    if (verdict.suspected) {
+        object["suspected"] = to_string(verdict.suspected->id);
+        object["suspected_at"] = milliseconds(verdict.suspected->at);
+    }
+    if (verdict.varies) {
+        object["varies_from"] = packet_bytes(verdict.varies->low.bytes);
+        object["varies_to"] = packet_bytes(verdict.varies->high.bytes);
+    }
+    if (verdict.comes_and_goes) object["comes_and_goes"] = true;
     return object;
 }
 
@@ -87,13 +97,95 @@ KnownVerdict decode_verdict(JsonFields& outer) {
     verdict.direction = fields.optional_word("direction", parse_direction);
     verdict.path_mtu = decode_path_mtu(fields, "path_mtu");
     verdict.path_mtu_exact = fields.flag("path_mtu_exact");
+    verdict.path_mtu_below = decode_path_mtu(fields, "path_mtu_below");
     if (const auto bytes = fields.optional_number("usable_mss", 0, max_packet_bytes))
         verdict.usable_mss = Mss{static_cast<std::uint32_t>(*bytes)};
     verdict.sizes = fields.text_or_empty("sizes", max_sizes_text);
     verdict.since = fields.time("since");
     verdict.measured_at = fields.time("measured_at");
+    if (const auto id = fields.optional_word("suspected", parse_diagnosis_id))
+        verdict.suspected = Suspicion{*id, fields.time("suspected_at")};
+    const auto low = decode_path_mtu(fields, "varies_from");
+    const auto high = decode_path_mtu(fields, "varies_to");
+    if (low && high) verdict.varies = SizeRange{*low, *high};
+    verdict.comes_and_goes = fields.flag("comes_and_goes");
     if (fields.failed()) outer.adopt(fields);
     return verdict;
+}
+
+// ---- what was found before
+
+json::object encode_past(const PastVerdict& past) {
+    json::object object;
+    object["since"] = milliseconds(past.since);
+    object["at"] = milliseconds(past.at);
+    object["source"] = past.source.to_string();
+    object["id"] = to_string(past.id);
+    if (past.ill) object["ill"] = true;
+    return object;
+}
+
+json::object encode_past(const PastSizes& past) {
+    json::object object;
+    object["since"] = milliseconds(past.since);
+    object["at"] = milliseconds(past.at);
+    put(object, "inbound", past.inbound);
+    if (past.inbound_exact) object["inbound_exact"] = true;
+    put(object, "outbound", past.outbound);
+    if (past.outbound_exact) object["outbound_exact"] = true;
+    return object;
+}
+
+PastVerdict decode_past_verdict(JsonFields& fields) {
+    PastVerdict past;
+    past.since = fields.time("since");
+    past.at = fields.time("at");
+    past.source = fields.address("source");
+    past.id = fields.word("id", parse_diagnosis_id);
+    past.ill = fields.flag("ill");
+    return past;
+}
+
+PastSizes decode_past_sizes(JsonFields& fields) {
+    PastSizes past;
+    past.since = fields.time("since");
+    past.at = fields.time("at");
+    past.inbound = decode_path_mtu(fields, "inbound");
+    past.inbound_exact = fields.flag("inbound_exact");
+    past.outbound = decode_path_mtu(fields, "outbound");
+    past.outbound_exact = fields.flag("outbound_exact");
+    return past;
+}
+
+// The latest that fit in; nothing when there is none, as in records of before.
+template <typename Past>
+void put_history(json::object& object, const std::vector<Past>& history) {
+    if (history.empty()) return;
+    json::array array;
+    const auto skipped = history.size() > max_history ? history.size() - max_history : 0;
+    for (auto i = skipped; i < history.size(); ++i) array.push_back(encode_past(history[i]));
+    object["history"] = std::move(array);
+}
+
+template <typename Past>
+std::vector<Past> decode_history(JsonFields& outer, Past (*read)(JsonFields&)) {
+    std::vector<Past> history;
+    const auto* elements = outer.optional_array("history", max_history);
+    if (elements == nullptr) return history;
+    for (const auto& element : *elements) {
+        const auto* object = element.if_object();
+        if (object == nullptr) {
+            outer.refuse("history", "objects");
+            break;
+        }
+        JsonFields fields(*object, "history");
+        history.push_back(read(fields));
+        if (fields.failed()) {
+            outer.adopt(fields);
+            break;
+        }
+    }
+    return history;
 }
 
 std::vector<Endpoint> decode_endpoints(JsonFields& outer) {
@@ -173,6 +265,7 @@ EndpointRecord read_endpoint(JsonFields& fields) {
     record.endpoint = decode_endpoint_fields(fields);
     record.verdict = decode_verdict(fields);
     record.next_hops = decode_next_hops(fields);
+    record.history = decode_history(fields, &decode_past_verdict);
     return record;
 }
 
@@ -184,9 +277,12 @@ PathRecord read_path(JsonFields& fields) {
     record.interface_mtu = decode_path_mtu(fields, "interface_mtu");
     record.inbound = decode_path_mtu(fields, "inbound");
     record.inbound_exact = fields.flag("inbound_exact");
+    record.inbound_fails = decode_path_mtu(fields, "inbound_fails");
     record.outbound = decode_path_mtu(fields, "outbound");
     record.outbound_exact = fields.flag("outbound_exact");
+    record.outbound_fails = decode_path_mtu(fields, "outbound_fails");
     record.measured_at = fields.time("measured_at");
+    record.history = decode_history(fields, &decode_past_sizes);
     return record;
 }
 
@@ -227,6 +323,7 @@ std::string encode(const EndpointRecord& record) {
         next_hops.push_back(json::string(printable(next_hop, max_next_hop_text)));
     }
     object["next_hops"] = std::move(next_hops);
+    put_history(object, record.history);
     return json::serialize(object);
 }
 
@@ -239,9 +336,12 @@ std::string encode(const PathRecord& record) {
     put(object, "interface_mtu", record.interface_mtu);
     put(object, "inbound", record.inbound);
     if (record.inbound_exact) object["inbound_exact"] = true;
+    put(object, "inbound_fails", record.inbound_fails);
     put(object, "outbound", record.outbound);
     if (record.outbound_exact) object["outbound_exact"] = true;
+    put(object, "outbound_fails", record.outbound_fails);
     object["measured_at"] = milliseconds(record.measured_at);
+    put_history(object, record.history);
     return json::serialize(object);
 }
 
@@ -271,25 +371,6 @@ Result<PathRecord> decode_path(std::string_view bytes) {
 
 Result<RouteRecord> decode_route(std::string_view bytes) {
     return decode_record(bytes, "route record", &read_route);
-}
-
-json::object to_json(const KnownVerdict& verdict) {
-    json::object object;
-    object["id"] = to_string(verdict.id);
-    object["severity"] = to_string(verdict.severity);
-    object["direction"] = nullptr;
-    if (verdict.direction) object["direction"] = to_string(*verdict.direction);
-    object["path_mtu"] = nullptr;
-    put(object, "path_mtu", verdict.path_mtu);
-    object["path_mtu_exact"] = verdict.path_mtu_exact;
-    object["usable_mss"] = nullptr;
-    if (verdict.usable_mss) object["usable_mss"] = packet_bytes(verdict.usable_mss->bytes);
-    object["sizes"] = nullptr;
-    if (!verdict.sizes.empty()) object["sizes"] = printable(verdict.sizes, max_sizes_text);
-    object["since"] = to_rfc3339(verdict.since);
-    object["measured_at"] = to_rfc3339(verdict.measured_at);
-    object["summary"] = brief(verdict);
-    return object;
 }
 
 }  // namespace postfathom

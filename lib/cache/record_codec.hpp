@@ -27,5 +27,7 @@ Result<RouteRecord> decode_route(std::string_view bytes);
 
 // For the admin socket.
 boost::json::object to_json(const KnownVerdict& verdict);
+boost::json::object to_json(const PathRecord& record);
+boost::json::object to_json(const PastVerdict& past);
 
 }  // namespace postfathom

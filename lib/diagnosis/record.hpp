@@ -13,6 +13,20 @@
 
 namespace postfathom {
 
+// A failure that one probe found while good news is fresh. It is believed when a second probe, made
+// at another time, finds one too.
+struct Suspicion {
+    DiagnosisId id = DiagnosisId::inconclusive;
+    WallTime at{};
+    bool operator==(const Suspicion&) const = default;
+};
+
+struct SizeRange {
+    PathMtu low;
+    PathMtu high;
+    bool operator==(const SizeRange&) const = default;
+};
+
 // A verdict as the mail path needs it: small, no text from peers.
 struct KnownVerdict {
     DiagnosisId id = DiagnosisId::inconclusive;
@@ -20,11 +34,16 @@ struct KnownVerdict {
     std::optional<Direction> direction;
     std::optional<PathMtu> path_mtu;
     bool path_mtu_exact = false;
+    std::optional<PathMtu> path_mtu_below{};  // see Diagnosis
     std::optional<Mss> usable_mss;
     std::string sizes{};  // see Diagnosis::sizes
     WallTime
         since{};  // when this identifier (with this direction) was first found, without a break
     WallTime measured_at{};  // when it was last confirmed
+    std::optional<Suspicion> suspected{};
+    // What was found over time, or from several sources, contradicts itself: see history.hpp.
+    std::optional<SizeRange> varies{};
+    bool comes_and_goes = false;
 
     bool operator==(const KnownVerdict&) const = default;
 };
@@ -52,9 +71,23 @@ bool ill(const KnownVerdict& verdict);
 // Same text as brief(Diagnosis).
 std::string brief(const KnownVerdict& verdict);
 
-// The verdict to remember when `fresh` was just found and `known` is what we had: keeps `since`
-// when the identifier and direction are unchanged. An inconclusive probe does not erase a verdict
-// that is not expired.
+// Two probes count as independent when so much time lies between them: a burst of loss, or a
+// restart of the server, is over by then.
+inline constexpr std::chrono::seconds independent_after{30};
+// A suspicion that nothing confirmed in this time is forgotten.
+inline constexpr std::chrono::hours suspicion_lasts{1};
+
+// Whether one probe is enough to convict: what was proven with a control, or said in so many words.
+// What rests on silence, or on how one connection ended, may be a bad moment.
+bool conclusive_alone(DiagnosisId id);
+
+// The verdict to remember when `found` was just found and `known` is what we had:
+// - an inconclusive probe does not erase a verdict that is not expired;
+// - a failure does not erase fresh good news: it is suspected, and convicted by a second,
+// independent
+//   probe, unless it is conclusive alone. Success ends every suspicion, and every illness;
+// - `since` stays while the identifier and the direction do, and so do tighter bounds of a size, as
+//   long as what was found now does not contradict them.
 KnownVerdict absorb(const std::optional<KnownVerdict>& known, const Diagnosis& found, WallTime now,
                     const AgeLimits& limits);
 
@@ -66,10 +99,34 @@ struct NextHopRecord {
     bool operator==(const NextHopRecord&) const = default;
 };
 
+// What probes of an endpoint found from `since` to `at`, without another result between.
+struct PastVerdict {
+    WallTime since{};
+    WallTime at{};
+    IpAddress source;
+    DiagnosisId id = DiagnosisId::inconclusive;
+    bool ill = false;
+    bool operator==(const PastVerdict&) const = default;
+};
+
+// Likewise the sizes of a path.
+struct PastSizes {
+    WallTime since{};
+    WallTime at{};
+    std::optional<PathMtu> inbound{};
+    bool inbound_exact = false;
+    std::optional<PathMtu> outbound{};
+    bool outbound_exact = false;
+    bool operator==(const PastSizes&) const = default;
+};
+
+inline constexpr std::size_t max_history = 8;
+
 struct EndpointRecord {
     Endpoint endpoint;  // address, port and name are the key
     KnownVerdict verdict;
     std::vector<std::string> next_hops;  // canonical; whose mail goes here, at most 16
+    std::vector<PastVerdict> history{};  // oldest first, at most max_history
     bool operator==(const EndpointRecord&) const = default;
 };
 
@@ -80,9 +137,12 @@ struct PathRecord {
     std::optional<PathMtu> interface_mtu;
     std::optional<PathMtu> inbound;
     bool inbound_exact = false;
+    std::optional<PathMtu> inbound_fails{};  // smallest size above `inbound` shown to fail
     std::optional<PathMtu> outbound;
     bool outbound_exact = false;
+    std::optional<PathMtu> outbound_fails{};
     WallTime measured_at{};
+    std::vector<PastSizes> history{};  // oldest first, at most max_history
     bool operator==(const PathRecord&) const = default;
 };
 

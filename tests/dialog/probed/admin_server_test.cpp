@@ -36,9 +36,7 @@ asio::awaitable<Report> probe_fake(ProbeRequest request) {
     co_return test_report(to_string(request.next_hop), test_black_hole());
 }
 
-asio::awaitable<std::vector<IpAddress>> resolve_nothing(NextHop) {
-    co_return std::vector<IpAddress>{};
-}
+asio::awaitable<ResolvedAddresses> resolve_nothing(NextHop) { co_return ResolvedAddresses{}; }
 
 // A server in a thread of its own.
 class Server {

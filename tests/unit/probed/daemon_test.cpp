@@ -23,6 +23,7 @@ struct World {
     Diagnosis diagnosis = test_black_hole();
     Endpoint server = test_endpoint();
     std::vector<IpAddress> addresses;  // of every name
+    std::optional<std::chrono::seconds> ttl;
     bool throws = false;
     std::vector<ProbeRequest> probed;
 };
@@ -35,8 +36,11 @@ asio::awaitable<Report> probe_world(World* world, ProbeRequest request) {
                           request.only.value_or(world->server));
 }
 
-asio::awaitable<std::vector<IpAddress>> resolve_world(World* world, NextHop) {
-    co_return world->addresses;
+asio::awaitable<ResolvedAddresses> resolve_world(World* world, NextHop) {
+    ResolvedAddresses found;
+    found.addresses = world->addresses;
+    found.ttl = world->ttl;
+    co_return found;
 }
 
 struct Bench {

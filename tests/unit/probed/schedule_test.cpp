@@ -366,3 +366,129 @@ TEST_CASE("many next hops behind a busy server do not keep others from starting"
     clock.ask("other.example");
     CHECK(clock.start() == Names{"d0.example", "other.example"});
 }
+
+TEST_CASE("a search that ran out of budget goes on when there is some again, round by round") {
+    Clockwork clock;
+    clock.ask("example.org");
+    CHECK(clock.start() == Names{"example.org"});
+    for (std::uint32_t round = 0; round < Schedule::max_rounds; ++round) {
+        const auto again = clock.now + 10min;
+        clock.schedule.finished("example.org", Ending::unfinished, true, clock.now, again);
+        CHECK(clock.start().empty());
+        CHECK(clock.schedule.wake() == again);
+        clock.now = again - 1ms;
+        CHECK(clock.start().empty());
+        clock.now = again;
+        const auto jobs = clock.schedule.start(clock.now);
+        REQUIRE(jobs.size() == 1);
+        CHECK(jobs[0].reason == ProbeReason::next_round);
+    }
+    CHECK(clock.schedule.counters().rounds == Schedule::max_rounds);
+    // A size that cannot be had is not sought for ever.
+    clock.schedule.finished("example.org", Ending::unfinished, true, clock.now, clock.now + 10min);
+    clock.now += 2h;
+    CHECK(clock.start().empty());
+}
+
+TEST_CASE("a person who asks during a round gets the whole answer after it, at once") {
+    Clockwork clock;
+    clock.ask("example.org");
+    clock.start();
+    CHECK(clock.ask("example.org", ProbeReason::operator_asked) == Accepted::joined);
+    clock.schedule.finished("example.org", Ending::unfinished, true, clock.now, clock.now + 10min);
+    CHECK(clock.schedule.asked("example.org"));
+    const auto jobs = clock.schedule.start(clock.now);
+    REQUIRE(jobs.size() == 1);
+    CHECK(jobs[0].reason == ProbeReason::operator_asked);
+
+    // And one who asks between two rounds need not wait for the next.
+    clock.schedule.finished("example.org", Ending::unfinished, true, clock.now, clock.now + 10min);
+    clock.now += 1min;
+    CHECK(clock.start().empty());
+    clock.ask("example.org", ProbeReason::operator_asked);
+    CHECK(clock.start() == Names{"example.org"});
+    clock.finish("example.org");
+    clock.now += 1h;
+    CHECK(clock.start().empty());  // the round that was planned became this probe
+}
+
+TEST_CASE("trouble at a place that was well is looked at once more, independently") {
+    Clockwork clock({.concurrent = 2, .per_hour = 600, .min_interval = 1s, .queue = 100});
+    clock.ask("example.org");
+    clock.start();
+    clock.schedule.finished("example.org", Ending::suspected, true, clock.now, clock.now + 30s);
+    clock.now += 29s;
+    CHECK(clock.start().empty());
+    clock.now += 1s;
+    const auto jobs = clock.schedule.start(clock.now);
+    REQUIRE(jobs.size() == 1);
+    CHECK(jobs[0].reason == ProbeReason::confirmation);
+    clock.finish("example.org");
+    clock.now += 1h;
+    CHECK(clock.start().empty());
+}
+
+TEST_CASE("a server that asks us to come again later is heard, except by a person") {
+    Clockwork clock;
+    clock.ask("example.org");
+    clock.start();
+    clock.schedule.finished("example.org", Ending::told_to_go, true, clock.now, clock.now + 40min);
+    clock.now += 5min;
+    clock.ask("example.org", ProbeReason::recovered);
+    clock.ask("example.org", ProbeReason::failure_seen);
+    CHECK(clock.start().empty());
+    CHECK(clock.schedule.wake() == start_of_time + 40min);
+    SUBCASE("its time comes") {
+        clock.now = start_of_time + 40min;
+        CHECK(clock.start() == Names{"example.org"});
+    }
+    SUBCASE("a person") {
+        clock.ask("example.org", ProbeReason::operator_asked);
+        CHECK(clock.start() == Names{"example.org"});
+    }
+}
+
+TEST_CASE("what is held back costs nothing and is tried again with its reason") {
+    Clockwork clock({.concurrent = 2, .per_hour = 10, .min_interval = 1h, .queue = 100});
+    clock.ask("example.org", ProbeReason::verdict_wanted);
+    // Ten an hour are one at once.
+    for (int i = 0; i < 5; ++i) {
+        CHECK(clock.start() == Names{"example.org"});
+        clock.schedule.finished("example.org", Ending::held_back, false, clock.now, clock.now + 5s);
+        CHECK(clock.start().empty());
+        clock.now += 5s;
+    }
+    const auto jobs = clock.schedule.start(clock.now);
+    REQUIRE(jobs.size() == 1);
+    CHECK(jobs[0].reason == ProbeReason::verdict_wanted);
+    CHECK(clock.schedule.counters().held_back == 5);
+}
+
+TEST_CASE("a person's probe that met another one of the same server follows it") {
+    Clockwork clock;
+    clock.ask("example.org", ProbeReason::operator_asked);
+    clock.start();
+    clock.schedule.finished("example.org", Ending::held_back, false, clock.now, clock.now + 1s);
+    CHECK(clock.schedule.asked("example.org"));
+    CHECK(clock.start().empty());
+    clock.now += 1s;
+    const auto jobs = clock.schedule.start(clock.now);
+    REQUIRE(jobs.size() == 1);
+    CHECK(jobs[0].reason == ProbeReason::operator_asked);
+}
+
+TEST_CASE("a place whose server is occupied waits, others go on") {
+    Clockwork clock;
+    clock.ask("a.example");
+    clock.ask("b.example");
+    bool free = false;
+    const auto occupied = [&](const ProbePlace& place) {
+        return !free && place.next_hop == "a.example";
+    };
+    CHECK(keys(clock.schedule.start(clock.now, occupied)) == Names{"b.example"});
+    CHECK(clock.schedule.start(clock.now, occupied).empty());
+    CHECK_FALSE(clock.schedule.wake());  // the end of the other probe wakes us
+    clock.finish("b.example");
+    free = true;
+    CHECK(keys(clock.schedule.start(clock.now, occupied)) == Names{"a.example"});
+}
