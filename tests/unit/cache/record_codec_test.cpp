@@ -105,6 +105,50 @@ TEST_CASE("every record reads as it was written") {
     CHECK(decode_route(encode(route)) == route);
 }
 
+TEST_CASE("what is remembered over time survives, and records from before there was any read") {
+    auto next_hop = sample::next_hop("example.org");
+    next_hop.verdict.path_mtu_exact = false;
+    next_hop.verdict.path_mtu_below = PathMtu{1420};
+    next_hop.verdict.suspected = Suspicion{DiagnosisId::unreachable, sample::at(1'795'400'100)};
+    next_hop.verdict.varies = SizeRange{PathMtu{1400}, PathMtu{1500}};
+    next_hop.verdict.comes_and_goes = true;
+    CHECK(decode_next_hop(encode(next_hop)) == next_hop);
+
+    auto endpoint = sample_endpoint();
+    auto path = sample::path("192.0.2.7", "198.51.100.1");
+    path.inbound_exact = false;
+    path.inbound_fails = PathMtu{1420};
+    path.outbound = PathMtu{1280};
+    path.outbound_fails = PathMtu{1500};
+    for (int i = 0; i < 20; ++i) {
+        const auto at = sample::at(1'795'400'000 + i);
+        endpoint.history.push_back({at, at, path.source, DiagnosisId::peer_stall, i % 2 == 0});
+        PastSizes sizes{.since = at, .at = at};
+        if (i % 3 != 0) sizes.inbound = PathMtu{1400};
+        sizes.inbound_exact = i % 3 == 1;
+        if (i % 2 == 0) sizes.outbound = PathMtu{1500};
+        path.history.push_back(sizes);
+    }
+    const auto read_endpoint = decode_endpoint(encode(endpoint));
+    REQUIRE(read_endpoint);
+    CHECK(read_endpoint->history.size() == max_history);
+    CHECK(read_endpoint->history.back() == endpoint.history.back());
+    const auto read_path = decode_path(encode(path));
+    REQUIRE(read_path);
+    CHECK(read_path->history.size() == max_history);
+    CHECK(read_path->history.back() == path.history.back());
+    CHECK(read_path->inbound_fails == PathMtu{1420});
+    CHECK(read_path->outbound_fails == PathMtu{1500});
+
+    const auto old =
+        decode_path(R"({"v":1,"source":"192.0.2.7","destination":"198.51.100.1","inbound":1400,)"
+                    R"("inbound_exact":true,"measured_at":1795400000000})");
+    REQUIRE(old);
+    CHECK(old->inbound == PathMtu{1400});
+    CHECK_FALSE(old->inbound_fails);
+    CHECK(old->history.empty());
+}
+
 TEST_CASE("every diagnosis, severity and direction survives") {
     for (const auto id : all_diagnosis_ids())
         for (const auto severity : {Severity::ok, Severity::notice, Severity::unknown,
@@ -195,6 +239,12 @@ TEST_CASE("truncated and mutated records are refused or valid") {
     SUBCASE("next hop") { mutate(sample::next_hop("example.org"), &decode_next_hop); }
     SUBCASE("endpoint") { mutate(sample_endpoint(), &decode_endpoint); }
     SUBCASE("path") { mutate(sample::path("192.0.2.7", "2001:db8::7"), &decode_path); }
+    SUBCASE("path with a history") {
+        auto path = sample::path("192.0.2.7", "2001:db8::7");
+        path.history = {
+            {.since = path.measured_at, .at = path.measured_at, .inbound = PathMtu{1400}}};
+        mutate(path, &decode_path);
+    }
     SUBCASE("route") { mutate(sample::route("example.com"), &decode_route); }
 }
 

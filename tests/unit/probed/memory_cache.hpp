@@ -62,7 +62,12 @@ class MemoryCache : public CacheWriter {
             });
             endpoints.push_back(record);
         }
-        for (const auto& record : change.paths) path_records.push_back(record);
+        for (const auto& record : change.paths) {
+            std::erase_if(path_records, [&](const PathRecord& known) {
+                return known.source == record.source && known.destination == record.destination;
+            });
+            path_records.push_back(record);
+        }
         for (const auto& record : change.routes) routes[record.domain] = record;
         for (const auto& record : change.reports) reports[record.next_hop] = record.json;
         return {};

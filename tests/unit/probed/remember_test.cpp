@@ -195,3 +195,81 @@ TEST_CASE("every verdict has a consequence, and none advises weaker TLS") {
                 CHECK(text.find("disable") == std::string::npos);
             }
 }
+
+TEST_CASE("a failure after fresh good news is one line as a suspicion, and one as a verdict") {
+    Story story;
+    story.probe(test_healthy());
+    const auto silent = test_diagnosis(DiagnosisId::greeting_timeout, Severity::critical);
+    const auto first = story.probe(silent);
+    CHECK(first.newly_suspected);
+    CHECK(
+        first.line ==
+        "example.net: greeting-timeout once, still taken for healthy until a second probe agrees");
+    CHECK(first.level == log::Level::info);
+    CHECK(story.cache.endpoints[0].verdict.id == DiagnosisId::healthy);
+    CHECK(story.cache.endpoints[0].history.back().id == DiagnosisId::greeting_timeout);
+    const auto second = story.probe(silent);
+    CHECK_FALSE(second.newly_suspected);
+    CHECK(second.line.starts_with("example.net: greeting-timeout (was healthy)"));
+    CHECK(story.cache.endpoints[0].verdict.id == DiagnosisId::greeting_timeout);
+}
+
+TEST_CASE("a path that varies is called so in the verdict, the log line and the records") {
+    Story story;
+    auto wide = test_healthy();
+    wide.path_mtu = PathMtu{1500};
+    story.probe(test_black_hole());
+    CHECK_FALSE(story.probe(wide).verdict.varies);  // mended
+    const auto back = story.probe(test_black_hole());
+    REQUIRE(back.verdict.varies);
+    CHECK(*back.verdict.varies == SizeRange{PathMtu{1400}, PathMtu{1500}});
+    CHECK(
+        back.line.starts_with("example.net: pmtu-black-hole inbound, path MTU 1400, MSS 1360 "
+                              "works, varies between 1400 and 1500 (was healthy"));
+    REQUIRE(story.cache.path_records.size() == 1);
+    CHECK(story.cache.path_records[0].history.size() == 3);
+    const auto again = story.probe(wide);
+    CHECK(again.verdict.varies);
+    CHECK(again.verdict.comes_and_goes);
+}
+
+TEST_CASE("two sources with different sizes are two paths, and the endpoint varies") {
+    MemoryCache cache;
+    auto other = test_report("example.net", test_healthy());
+    other.endpoints[0].evidence.vantage.source = *IpAddress::parse("192.0.2.201");
+    other.endpoints[0].evidence.inbound.path_mtu = PathMtu{1500};
+    REQUIRE(cache.store(remember(test_report("example.net", test_black_hole()),
+                                 place("example.net"), cache, now, {})
+                            .change));
+    const auto second = remember(other, place("example.net"), cache, now + 1min, {});
+    REQUIRE(cache.store(second.change));
+    CHECK(cache.path_records.size() == 2);
+    CHECK(second.verdict.varies == SizeRange{PathMtu{1400}, PathMtu{1500}});
+    CHECK(brief(second.verdict) == "healthy, varies between 1400 and 1500");
+}
+
+TEST_CASE("the bounds of a search are remembered per direction, and joined over rounds") {
+    MemoryCache cache;
+    auto report = test_report("example.net", test_black_hole());
+    auto& evidence = report.endpoints[0].evidence;
+    evidence.inbound = {PathMtu{1280}, false, PathMtu{1420}};
+    evidence.outbound = {PathMtu{1400}, false, PathMtu{1500}};
+    REQUIRE(cache.store(remember(report, place("example.net"), cache, now, {}).change));
+    evidence.inbound = {PathMtu{1372}, false, PathMtu{1500}};
+    evidence.outbound = {};
+    REQUIRE(cache.store(remember(report, place("example.net"), cache, now + 10min, {}).change));
+    REQUIRE(cache.path_records.size() == 1);
+    const auto& path = cache.path_records[0];
+    CHECK(path.inbound == PathMtu{1372});
+    CHECK(path.inbound_fails == PathMtu{1420});
+    CHECK(path.outbound == PathMtu{1400});
+    CHECK(path.outbound_fails == PathMtu{1500});
+}
+
+TEST_CASE("how long the resolver vouches for the addresses is remembered") {
+    MemoryCache cache;
+    auto report = test_report("example.net", test_healthy());
+    report.addresses_expire = now + 5min;
+    const auto remembered = remember(report, place("example.net"), cache, now, {});
+    CHECK(remembered.change.next_hops[0].addresses_expire == now + 5min);
+}
