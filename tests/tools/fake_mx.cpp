@@ -148,6 +148,8 @@ class Peer {
   private:
     bool answer(const std::string& line) {
         const auto& mode = options_.mode;
+        std::printf("said %.*s\n", static_cast<int>(line.find_last_not_of('\r') + 1), line.c_str());
+        std::fflush(stdout);
         if (line.starts_with("QUIT")) {
             say("221 2.0.0 Bye\r\n");
             return false;

@@ -1,95 +1,15 @@
 #!/usr/bin/env bash
 # budget.sh POSTFATHOM-PROBED POSTFATHOM FAKE_MX TOPOLOGY: what a server has to bear from the daemon, counted at
-# the server, behind a black hole; and what is known after one round, after several, and of a path that varies.
-set -euo pipefail
-program=$1
-cli=$2
-fake_mx=$3
-topology=$4
-for tool in curl jq; do
-  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
-done
-# shellcheck source-path=SCRIPTDIR/../probe source=topology.sh
-. "$topology"
-
-daemon=
-stop() {
-  [ -n "$daemon" ] || return 0
-  kill "$daemon" 2>/dev/null || true
-  wait "$daemon" 2>/dev/null || true
-  daemon=
-}
-trap 'stop; cleanup' EXIT
-
-fail() {
-  echo "FAILED: $1"
-  echo "--- daemon"
-  cat "$work/log" 2>/dev/null || true
-  echo "--- verdict"
-  known 2>/dev/null | jq 'del(.report)' || true
-  known 2>/dev/null | jq -c '.report.endpoints[]? | .cost, (.attempts[] | [.allowed, .outcome, .stall])' || true
-  exit 1
-}
-
-# start [LINE OF [probe]]...: a daemon without memory, in the client's namespace.
-start() {
-  stop
-  rm -rf "$work/cache" "$work/log"
-  mkdir "$work/cache"
-  : >"$work/mail.log"
-  cat >"$work/postfathom.toml" <<TOML
-[cache]
-directory = "$work/cache"
-[notice]
-socket = "$work/notice.sock"
-[mail_log]
-file = "$work/mail.log"
-[admin]
-socket = "$work/admin.sock"
-[probe]
-ca_file = "$work/root.pem"
-ehlo_name = "client.example.org"
-$(printf '%s\n' "$@")
-TOML
-  ip netns exec "$client" "$program" -c "$work/postfathom.toml" >"$work/log" 2>&1 &
-  daemon=$!
-  eventually "the daemon does not answer" ask http://localhost/healthz
-}
-
-ask() { curl -sS --max-time 120 --unix-socket "$work/admin.sock" "$@" 2>/dev/null; }
-postfathom() { "$cli" -c "$work/postfathom.toml" "$@"; }
-known() { ask "http://localhost/v1/destinations/%5B198.51.100.2%5D%3A$port"; }
-verdict() { known | jq -r ".verdict.$1"; }
-
-# eventually WHAT-IS-WRONG-OTHERWISE COMMAND...
-eventually() {
-  local -r complaint=$1 deadline=$((SECONDS + ${PATIENCE:-60}))
-  shift
-  until "$@" >/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "$complaint"
-    read -r -t 0.1 <> <(:) || true
-  done
-}
-is() { [ "$(eval "$1")" = "$2" ]; }
-finished() { [ "$(ask http://localhost/v1/status | jq .schedule.finished)" -ge "$1" ]; }
-
-# A line of Postfix's log, which is what sets the daemon going.
-deferred() {
-  cat >>"$work/mail.log" <<LOG
-Nov 23 01:11:21 mx postfix/smtp[3910]: SSL_connect error to 198.51.100.2[198.51.100.2]:$port: Connection timed out
-Nov 23 01:11:21 mx postfix/smtp[3910]: 45952A7814D: to=<you@[198.51.100.2]>, relay=198.51.100.2[198.51.100.2]:$port, delay=300, delays=0.02/0.03/300/0, dsn=4.7.5, status=deferred (Cannot start TLS: handshake failure)
-LOG
-}
-# What the server saw since forget_server: connections, and handshakes that were begun and not completed, which
-# is what Postfix logs as "lost connection after STARTTLS" and fail2ban counts.
-server_log() { cat "$work/$port.198.51.100.2.log"; }
-forget_server() { seen_before=$(server_log | wc -l); }
-seen() { server_log | tail -n "+$((seen_before + 1))" | grep -c "^$1" || true; }
+# the server, behind a black hole; what is known after one round and after several; and servers that ask for
+# patience.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/daemon_lab.sh"
 
 make_links
 make_certificates
 serve 25 normal chain
 serve 2526 busy chain
+serve 2503 slow-greeting chain 8
 
 echo "== one round of a black hole costs what a server bears, and has the diagnosis"
 set_path 1353  # no usual size: takes more than one round
@@ -113,7 +33,8 @@ postfathom show "[198.51.100.2]" | grep -q "at least .*, below " || fail "show h
 # Whatever else the log says: nothing more before the window is over.
 for _ in 1 2 3; do deferred; done
 eventually "the log is not read" is 'ask http://localhost/v1/status | jq .mail_log.deliveries' 4
-[ "$(seen connection)" -le 8 ] && [ "$(seen 'handshake not')" -le 4 ] || fail "the budget did not hold"
+[ "$(seen connection)" -le 8 ] || fail "the budget of connections did not hold"
+[ "$(seen 'handshake not')" -le 4 ] || fail "the budget of unfinished handshakes did not hold"
 
 echo "== a person who asks gets the exact size at once, and the daemon pays for it"
 answer=$(ask -d '{"destination": "[198.51.100.2]", "wait": true}' http://localhost/v1/probe)
@@ -160,6 +81,28 @@ forget_server
 deferred
 eventually "no word of the pause" grep -q "asked us to come again later; no probe of it before" "$work/log"
 [ "$(seen connection)" = 0 ] || fail "the pause after 421 did not hold"
+
+echo "== a slow greeting is waited for, and noted, while other servers are probed; its own server is left to it"
+port=25
+set_path 1500
+start
+slow="[IPv6:2001:db8:2::2]:2503"
+ask -d "{\"destination\": \"$slow\"}" http://localhost/v1/probe >/dev/null
+ask -d '{"destination": "[IPv6:2001:db8:2::2]"}' http://localhost/v1/probe >/dev/null
+known() { ask "http://localhost/v1/destinations/%5B198.51.100.2%5D"; }
+answer=$(ask -d '{"destination": "[198.51.100.2]", "wait": true}' http://localhost/v1/probe)
+[ "$(jq -r .verdict.id <<<"$answer")" = healthy ] || fail "another server has to wait"
+[ "$(ask http://localhost/v1/status | jq .schedule.running)" -ge 1 ] || fail "the slow server was not waited for"
+[ "$(grep -c ^connection "$work/25.2001:db8:2::2.log" || true)" = 0 ] || fail "a second probe at a server under probe"
+known() { ask "http://localhost/v1/destinations/%5BIPv6%3A2001%3Adb8%3A2%3A%3A2%5D%3A2503"; }
+eventually "the slow server has no verdict" is 'verdict id' healthy
+known | jq -e '.report.endpoints[0].notes[] | select(.id == "slow-server")' >/dev/null || fail "the slow greeting is not noted"
+known() { ask "http://localhost/v1/destinations/%5BIPv6%3A2001%3Adb8%3A2%3A%3A2%5D"; }
+eventually "the second probe at the slow server is lost" is 'verdict id' healthy
+
+echo "== all that was ever said to a server"
+said=$(grep -h ^said "$work"/*.log | sort -u | tr '\n' ';')
+[ "$said" = "said EHLO client.example.org;said QUIT;said STARTTLS;" ] || fail "$said"
 
 stop
 echo "all well"
