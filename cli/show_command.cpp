@@ -245,6 +245,7 @@ std::string event_line(const json::value& event) {
     if (name == "probe-finished")
         return line + fmt::format("probe finished after {} s: {}", text(event, "seconds"),
                                   text(event, "summary"));
+    if (name == "probe-held-back") return line + "probe held back until " + text(event, "until");
     if (name == "verdict-changed") {
         line += "now " + text(member(event, "verdict"), "summary");
         const auto was = text(member(event, "was"), "summary");

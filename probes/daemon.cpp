@@ -241,8 +241,9 @@ Daemon::Conclusion Daemon::conclusion_of(const Schedule::Job& job, const Report&
     conclusion.ending = ending_of(report.diagnosis);
     if (limited)
         conclusion.ending = Ending::unfinished;
-    else if (remembered.newly_suspected)
-        conclusion = {Ending::suspected, now + independent_after};
+    else if (const auto& suspected = remembered.verdict.suspected;
+             suspected && report.diagnosis.severity >= Severity::warning)
+        conclusion = {Ending::suspected, now + (suspected->at + independent_after - wall_now())};
     return conclusion;
 }
 
@@ -260,14 +261,16 @@ boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
     const auto remembered = conclude(place, report);
     say_what_is_held_back(key, *gate);
 
-    auto ended = event("probe-finished", key);
+    const auto conclusion = conclusion_of(job, report, remembered, *gate);
+    const bool held_back = conclusion.ending == Schedule::Ending::held_back;
+    auto ended = event(held_back ? "probe-held-back" : "probe-finished", key);
     ended["diagnosis"] = to_string(report.diagnosis.id);
     ended["severity"] = to_string(report.diagnosis.severity);
     ended["summary"] = brief(report.diagnosis);
     ended["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+    if (held_back) ended["until"] = to_rfc3339(report.held_back.front().until);
     events_.publish(ended);
 
-    const auto conclusion = conclusion_of(job, report, remembered, *gate);
     schedule_.finished(key, conclusion.ending, report.diagnosis.severity >= Severity::warning,
                        Clock::now(), conclusion.again);
     release_waiters(key);

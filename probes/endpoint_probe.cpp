@@ -56,7 +56,7 @@ asio::awaitable<void> steps(EndpointRun& run) {
     const auto first = std::make_unique<HandshakeProbe>(run.plan(), run.tls(), std::nullopt,
                                                         patience_alone, run.connecting());
     co_await first->run();
-    run.connected(first->dialog(), first->stalled());
+    run.connected(first->dialog(), first->left_unfinished());
     note_first(run, *first);
     if (first->stalled()) co_await search_inbound(run, *first);
     first->close();

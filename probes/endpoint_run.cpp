@@ -15,6 +15,7 @@ EndpointRun::EndpointRun(const ProbePlan& plan, const TlsContext& tls, EndpointP
 
 bool EndpointRun::may_connect(bool may_abort) {
     if (told_to_go_ || Clock::now() >= plan_.deadline) return false;
+    if (plan_.pace && plan_.pace->open() >= plan_.max_parallel) return false;
     const bool left = evidence.connections < plan_.max_connections &&
                       (!may_abort || evidence.aborted < plan_.max_aborted);
     evidence.budget_ended = evidence.budget_ended || !left;

@@ -128,8 +128,7 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.max_aborted = settings.max_connections;
     result.max_parallel = settings.parallel;
     result.try_resumption = request.try_resumption;
-    if (request.apart > Millis::zero())
-        result.pace = std::make_shared<ConnectionPace>(request.apart);
+    result.pace = std::make_shared<ConnectionPace>(request.apart);
     return result;
 }
 

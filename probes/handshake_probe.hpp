@@ -27,6 +27,12 @@ class HandshakeProbe {
 
     bool stalled() const { return attempt_.stall != StallShape::none && connection_.is_open(); }
 
+    // The handshake began and came to no end, for whatever reason: the server logs a client lost in
+    // it, and may count it.
+    bool left_unfinished() const {
+        return attempt_.reached == Phase::handshake && attempt_.outcome != Outcome::ok;
+    }
+
     // A stalled connection got more of the server's flight.
     bool moved();
 

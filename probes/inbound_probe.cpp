@@ -74,7 +74,7 @@ asio::awaitable<void> InboundProbe::try_size(std::optional<PathMtu> size) {
     const auto probe = std::make_unique<HandshakeProbe>(run_.plan(), run_.tls(), size,
                                                         patience_beside_others, run_.connecting());
     co_await probe->run();
-    run_.connected(probe->dialog(), probe->stalled());
+    run_.connected(probe->dialog(), probe->left_unfinished());
     probe->close();
     if (probe->ticket()) run_.ticket = probe->ticket();
     evidence.attempts.push_back(probe->attempt());
@@ -90,6 +90,8 @@ asio::awaitable<void> InboundProbe::wait_for_first(Clock::time_point until) {
     const bool completed = co_await first_.go_on(until);
     if (!completed) co_return;
     run_.evidence.first_attempt_recovered = true;
+    // It came to its end after all.
+    if (run_.evidence.aborted > 0) --run_.evidence.aborted;
     run_.evidence.handshake = first_.handshake();
     run_.evidence.attempts.front().largest_received = first_.attempt().largest_received;
 }

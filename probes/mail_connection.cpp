@@ -68,7 +68,12 @@ void MailConnection::close() {
         const linger reset{1, 0};
         ::setsockopt(socket_->native_handle(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     }
+    drop_socket();
+}
+
+void MailConnection::drop_socket() {
     socket_.reset();
+    if (plan_.pace) plan_.pace->closed();
 }
 
 void MailConnection::enter(Phase phase) {
@@ -137,8 +142,9 @@ std::optional<Outcome> MailConnection::open_socket() {
 
 asio::awaitable<std::optional<Outcome>> MailConnection::connect() {
     socket_.emplace(co_await asio::this_coro::executor);
+    if (plan_.pace) plan_.pace->opened();
     if (const auto trouble = open_socket()) {
-        socket_.reset();
+        drop_socket();
         co_return trouble;
     }
     const auto limit = std::min(started_ + plan_.connect_timeout, plan_.deadline);

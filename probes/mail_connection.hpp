@@ -23,7 +23,8 @@ namespace postfathom {
 
 namespace asio = boost::asio;
 
-// When the next connection to an endpoint may be made. Shared by all connections of a probe.
+// When the next connection to an endpoint may be made, and how many there are. Shared by all
+// connections of a probe.
 class ConnectionPace {
   public:
     using Time = std::chrono::steady_clock::time_point;
@@ -36,7 +37,12 @@ class ConnectionPace {
         return turn;
     }
 
+    void opened() { ++open_; }
+    void closed() { --open_; }
+    std::uint32_t open() const { return open_; }
+
   private:
+    std::uint32_t open_ = 0;
     std::chrono::steady_clock::duration apart_;
     Time free_{};
 };
@@ -58,9 +64,10 @@ struct ProbePlan {
     // itself, whose handshakes left unfinished are counted by the server's fail2ban.
     std::uint32_t max_connections = 32;
     std::uint32_t max_aborted = 32;
-    // Steps that need several connections at a time make no more than this.
+    // Steps that need several connections at a time make no more than this, those that are kept
+    // open included.
     std::uint32_t max_parallel = 4;
-    // Keeps the connections to the endpoint apart in time; none: they may follow at once.
+    // None: connections may follow at once, as many as the steps want.
     std::shared_ptr<ConnectionPace> pace;
     // What earlier probes of this path found, to need fewer connections now.
     InboundPath inbound_before;
@@ -137,6 +144,7 @@ class MailConnection {
 
   private:
     asio::awaitable<void> wait_for_turn();
+    void drop_socket();
     std::optional<Outcome> open_socket();
     asio::awaitable<std::optional<Outcome>> connect();
     asio::awaitable<void> converse(TlsSession* session);

@@ -43,7 +43,7 @@ bool may_connect(EndpointRun& run) {
 
 asio::awaitable<void> converse(EndpointRun& run, HandshakeProbe& probe) {
     co_await probe.run();
-    run.connected(probe.dialog(), probe.stalled());
+    run.connected(probe.dialog(), probe.left_unfinished());
     probe.close();
 }
 

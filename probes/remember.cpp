@@ -233,6 +233,12 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         if (path) remembered.change.paths.push_back(std::move(*path));
     }
     remembered.from_endpoint = known_of_held_back(report, cache, now, limits);
+    if (report.endpoints.empty() && !report.held_back.empty() && !remembered.from_endpoint) {
+        // Nothing was asked, and nothing is known: nothing changes.
+        if (const auto before = cache.next_hop(place.next_hop)) remembered.before = before->verdict;
+        remembered.verdict = remembered.before.value_or(KnownVerdict{});
+        return remembered;
+    }
 
     if (!place.next_hop.empty()) {
         const auto before = cache.next_hop(place.next_hop);

@@ -280,9 +280,10 @@ std::vector<SettingRow> make_rows() {
                  "The time for which probe.budget_connections and probe.budget_aborted hold."),
         duration("probe.apart", 0ms, 1min, POSTFATHOM_MEMBER(probe.apart),
                  "Least time between two connections to one endpoint, unless a person asks."),
-        count("probe.parallel", 1, 16, POSTFATHOM_MEMBER(probe.parallel),
-              "Most connections to one endpoint at a time, where the search for a size needs more "
-              "than one."),
+        count(
+            "probe.parallel", 2, 16, POSTFATHOM_MEMBER(probe.parallel),
+            "Most connections to one endpoint at a time; the search for a size needs at least two, "
+            "as the first one stays open meanwhile."),
         duration("probe.back_off", 1s, 24h, POSTFATHOM_MEMBER(probe.back_off),
                  "How long a server that asks us to come again later (421, a rate limit) is left "
                  "alone, unless a person asks; doubles each time that it asks again."),

@@ -88,6 +88,8 @@ set_path 1500
 start
 slow="[IPv6:2001:db8:2::2]:2503"
 ask -d "{\"destination\": \"$slow\"}" http://localhost/v1/probe >/dev/null
+slow_server() { grep -c ^connection "$work/2503.2001:db8:2::2.log" || true; }
+eventually "the slow server is not probed" is slow_server 1
 ask -d '{"destination": "[IPv6:2001:db8:2::2]"}' http://localhost/v1/probe >/dev/null
 known() { ask "http://localhost/v1/destinations/%5B198.51.100.2%5D"; }
 answer=$(ask -d '{"destination": "[198.51.100.2]", "wait": true}' http://localhost/v1/probe)
