@@ -389,6 +389,7 @@ postfathom() {
 
 # A GET on the admin query socket.
 admin_get() { curl -s --unix-socket "$LAB_DIR/postfathom/run/admin.sock" "http://localhost$1"; }
+admin_post() { curl -s --max-time 120 --unix-socket "$LAB_DIR/postfathom/run/admin.sock" -d "$2" "http://localhost$1"; }
 verdict_is() { [ "$(admin_get "/v1/destinations/$1" | jq -r '.verdict.id // empty')" = "$2" ]; }
 
 # The lines that the README gives for main.cf: every hook fails open.
