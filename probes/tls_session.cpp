@@ -249,8 +249,12 @@ void TlsSession::close() {
 HandshakeFacts TlsSession::facts() const {
     HandshakeFacts facts;
     facts.tls_error = error_;
-    if (!established_) return facts;
     SSL* session = impl_->session.get();
+    if (!established_) {
+        if (const auto* chosen = SSL_get_pending_cipher(session))
+            facts.cipher = SSL_CIPHER_get_name(chosen);
+        return facts;
+    }
     facts.protocol = SSL_get_version(session);
     facts.cipher = SSL_get_cipher_name(session);
     const auto group = SSL_get_negotiated_group(session);

@@ -168,8 +168,8 @@ struct CertificateFacts {
 };
 
 struct HandshakeFacts {
-    std::string protocol;  // "TLSv1.3"
-    std::string cipher;
+    std::string protocol;      // "TLSv1.3"
+    std::string cipher;        // as soon as the server chose it, whatever came of the handshake
     std::string key_exchange;  // group name, "X25519"
     // A second handshake with the session of the first: true when it went without certificates.
     // Unknown when it was not tried.

@@ -17,8 +17,7 @@ struct Words {
     DiagnosisId id;
 };
 
-// The first that is contained decides. handshake_failure(40) is not among the ciphers: it only says
-// that some parameter did not suit (RFC 8446 section 6.2).
+// The first that is contained decides.
 constexpr std::array openssl_words{
     Words{"alert protocol version", DiagnosisId::tls_protocol_mismatch},
     Words{"inappropriate fallback", DiagnosisId::tls_protocol_mismatch},
@@ -46,9 +45,19 @@ std::string words_of(const Evidence& evidence) {
     return printable(evidence.handshake->tls_error, 160);
 }
 
+// handshake_failure(40) says that some parameter did not suit (RFC 8446 section 6.2). In place of a
+// ServerHello it says that there is no overlap between what both offer (section 4.1.1); later it
+// may be about anything, such as a certificate of ours.
+bool nothing_in_common(const Evidence& evidence, const std::string& words) {
+    return evidence.outcome == Outcome::tls_alert && evidence.handshake &&
+           evidence.handshake->cipher.empty() &&
+           words.find("alert handshake failure") != std::string::npos;
+}
+
 DiagnosisId classify(const Evidence& evidence) {
     if (evidence.outcome == Outcome::garbled) return DiagnosisId::tls_garbage;
     const auto words = to_lower(words_of(evidence));
+    if (nothing_in_common(evidence, words)) return DiagnosisId::tls_no_shared_cipher;
     const auto known = std::find_if(
         openssl_words.begin(), openssl_words.end(),
         [&](const Words& candidate) { return words.find(candidate.text) != std::string::npos; });

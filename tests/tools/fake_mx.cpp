@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A mail server for tests that behaves, or misbehaves, as told on the command line:
 //   fake_mx --listen ADDRESS --port N --cert FILE --key FILE --mode MODE [--delay SECONDS]
-// The modes are listed in `modes` below. Prints "ready" when it listens. One thread per connection;
-// serves until it is killed. A line per connection goes to standard output.
+// The modes are listed in `modes` below and in hostile_mx.cpp. Prints "ready" when it listens. One
+// thread per connection; serves until it is killed. A line per connection goes to standard output.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,7 +21,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
+
+#include "tests/tools/hostile_mx.hpp"
 
 namespace {
 
@@ -44,6 +47,8 @@ constexpr std::array modes{
     "garbage",         // speaks SSH
     "garbage-tls",     // 220 to STARTTLS, then clear text
     "tls-1.0",         // as normal, with TLS 1.0 and nothing newer
+    "renegotiate",     // as normal with TLS 1.2, and begins again with each line inside it
+    "flood-inside",    // as normal, and answers EHLO inside TLS without end
 };
 
 struct Options {
@@ -82,7 +87,7 @@ Options read_options(int argc, char** argv) {
         else
             usage("unknown option " + name);
     }
-    bool known = false;
+    bool known = is_hostile(options.mode);
     for (const auto* mode : modes) known = known || options.mode == mode;
     if (!known) usage("unknown mode " + options.mode);
     if (options.port <= 0 || options.port > 65535) usage("--port is missing");
@@ -105,6 +110,7 @@ Context make_context(const Options& options) {
         ERR_print_errors_fp(stderr);
         std::exit(1);
     }
+    if (options.mode == "renegotiate") SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);
     if (options.mode == "tls-1.0") {
         SSL_CTX_set_security_level(context.get(), 0);
         SSL_CTX_set_min_proto_version(context.get(), TLS1_VERSION);
@@ -136,7 +142,9 @@ class Peer {
             return wait_for_end();
         }
         if (mode == "busy") return say("421 4.3.2 mail.example.org closing, come again later\r\n");
-        if (mode == "reject") {
+        if (is_hostile(mode)) {
+            if (!converse_hostile(socket_, mode) || !start_tls()) return;
+        } else if (mode == "reject") {
             say("554-mail.example.org\r\n554 5.7.1 no service here\r\n");
         } else {
             say("220-mail.example.org ESMTP fake\r\n220 waits\r\n");
@@ -150,6 +158,14 @@ class Peer {
         const auto& mode = options_.mode;
         std::printf("said %.*s\n", static_cast<int>(line.find_last_not_of('\r') + 1), line.c_str());
         std::fflush(stdout);
+        if (session_ && mode == "renegotiate") {
+            SSL_renegotiate(session_.get());
+            SSL_do_handshake(session_.get());
+        }
+        while (session_ && mode == "flood-inside") {
+            constexpr std::string_view more = "250-and so on\r\n";
+            if (SSL_write(session_.get(), more.data(), more.size()) <= 0) return false;
+        }
         if (line.starts_with("QUIT")) {
             say("221 2.0.0 Bye\r\n");
             return false;

@@ -26,6 +26,20 @@ serve 2513 garbage-tls chain
 serve 2514 normal self
 serve 2515 normal incomplete
 serve 2516 normal expired
+# A chain of more than the 100 KB that OpenSSL takes; a subject with control characters.
+{
+  cat "$work/chain.pem"
+  for _ in {1..90}; do cat "$work/root.pem"; done
+} >"$work/huge.pem"
+openssl req -x509 -key "$work/leaf.key" -out "$work/evil.pem" -days 30 -utf8 \
+  -subj "/CN=evil"$'\e[2J\x07'"name" 2>>"$work/openssl.log"
+hostile=(inject imap-inject flood-greeting flood-line flood-hello imap-flood imap-literal drip-greeting drip-hello
+  drip-starttls leave-in-hello leave-in-starttls imap-bye imap-preauth crossed-out flood-inside)
+for i in "${!hostile[@]}"; do serve $((2601 + i)) "${hostile[i]}" chain; done
+serve 2617 normal huge
+serve 2618 renegotiate chain
+serve 2619 control-bytes chain
+serve 2620 normal evil
 export TEST_CA_FILE=$work/root.pem
 
 failed=0

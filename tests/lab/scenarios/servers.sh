@@ -50,6 +50,26 @@ scenario clear-text-after-220 "220 to STARTTLS, then clear text"
 server fake chain garbage-tls
 expect id=tls-garbage severity=critical
 
+scenario injects-behind-220 "a reply of its own in clear text right behind the 220 to STARTTLS"
+server fake chain inject
+expect id=tls-garbage severity=critical
+
+scenario drips "greets with a byte a second, without end"
+server fake chain drip-greeting
+expect id=greeting-timeout severity=critical
+
+scenario floods "answers EHLO without end"
+server fake chain flood-hello
+expect id=greeting-rejected severity=critical
+
+scenario leaves-at-starttls "421 to STARTTLS"
+server fake chain leave-in-starttls
+expect id=greeting-rejected severity=warning
+
+scenario starttls-crossed-out "a firewall crosses STARTTLS out"
+server fake chain crossed-out
+expect id=starttls-stripped severity=critical
+
 scenario no-starttls "does not offer STARTTLS"
 server fake chain no-starttls
 expect id=starttls-missing

@@ -17,7 +17,7 @@ TEST_CASE("OpenSSL's words are told apart") {
     };
     const Row rows[] = {
         {Outcome::tls_alert, "error:0A000410:SSL routines::sslv3 alert handshake failure",
-         "tls-alert"},
+         "tls-no-shared-cipher"},
         {Outcome::tls_alert, "error:0A000438:SSL routines::tlsv1 alert internal error",
          "tls-alert"},
         {Outcome::tls_alert, "error:0A00042E:SSL routines::tlsv1 alert protocol version",
@@ -54,6 +54,14 @@ TEST_CASE("OpenSSL's words are told apart") {
         // "Not MTU" is an answer worth giving.
         CHECK(std::count(found.ruled_out.begin(), found.ruled_out.end(), "pmtu-black-hole") == 1);
     }
+}
+
+TEST_CASE("a handshake failure after the server chose a cipher is about something else") {
+    auto evidence = ended(Phase::handshake, Outcome::tls_alert);
+    evidence.handshake = HandshakeFacts{};
+    evidence.handshake->tls_error = "sslv3 alert handshake failure";
+    evidence.handshake->cipher = "ECDHE-RSA-AES256-GCM-SHA384";
+    CHECK(to_string(diagnosis_of(evidence).id) == "tls-alert");
 }
 
 TEST_CASE("an end right after the handshake is told from one in it") {
