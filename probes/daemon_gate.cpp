@@ -54,10 +54,14 @@ Admission DaemonGate::hold_back(const Endpoint& endpoint, std::string why, Time 
     return admission;
 }
 
-// The bounds from the same source are hints for the next search.
+// The bounds from the same source are hints for the next search; STARTTLS that was offered for as
+// long as a good verdict counts is missed when it is gone.
 void DaemonGate::add_what_is_known(const Endpoint& endpoint, const std::optional<IpAddress>& source,
                                    Admission& admission) const {
     const auto now = wall_now();
+    const auto known = cache_.endpoint(endpoint.address, endpoint.port);
+    admission.starttls_offered_before =
+        known && known->endpoint == endpoint && known->starttls_seen > now - age_.good_expire;
     const PathRecord* best = nullptr;
     const auto paths = cache_.paths(endpoint.address);
     for (const auto& path : paths) {

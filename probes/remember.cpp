@@ -36,7 +36,10 @@ EndpointRecord endpoint_record(const EndpointReport& found, const std::string& n
         known = before->verdict;
         record.next_hops = std::move(before->next_hops);
         record.history = std::move(before->history);
+        if (before->endpoint.service == record.endpoint.service)
+            record.starttls_seen = before->starttls_seen;
     }
+    if (found.evidence.starttls_offered) record.starttls_seen = now;
     const auto& diagnosis = found.verdict.diagnosis;
     record.verdict = absorb(known, diagnosis, now, limits);
     if (says_something(diagnosis))
@@ -150,7 +153,12 @@ void take_over_changes(KnownVerdict& verdict, const std::vector<EndpointRecord>&
     }
 }
 
-std::string change_line(const Remembered& remembered, TlsLevel floor) {
+bool is_for_clients(const Report& report) {
+    return !report.endpoints.empty() &&
+           speaks_imap(report.endpoints.front().evidence.endpoint.service);
+}
+
+std::string change_line(const Remembered& remembered, const Report& report) {
     const auto& verdict = remembered.verdict;
     const bool was_ill = remembered.before && ill(*remembered.before);
     if (!remembered.changed) return {};
@@ -165,7 +173,9 @@ std::string change_line(const Remembered& remembered, TlsLevel floor) {
         return {};
     auto line = fmt::format("{}: {}", remembered.subject, brief(verdict));
     if (remembered.before) line += fmt::format(" (was {})", brief(*remembered.before));
-    return line + "; " + consequence(verdict, floor);
+    if (is_for_clients(report))
+        return line + (ill(verdict) ? "; mail clients meet it too" : "; mail clients are served");
+    return line + "; " + consequence(verdict, report.floor);
 }
 
 }  // namespace
@@ -278,7 +288,7 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         remembered.verdict.suspected && remembered.verdict.suspected->at == now;
     remembered.changed =
         !remembered.before || !says_the_same(*remembered.before, remembered.verdict);
-    remembered.line = change_line(remembered, report.floor);
+    remembered.line = change_line(remembered, report);
     remembered.level = ill(remembered.verdict) ? log::Level::warning : log::Level::info;
     return remembered;
 }

@@ -265,6 +265,7 @@ EndpointRecord read_endpoint(JsonFields& fields) {
     record.endpoint = decode_endpoint_fields(fields);
     record.verdict = decode_verdict(fields);
     record.next_hops = decode_next_hops(fields);
+    record.starttls_seen = fields.optional_time("starttls_seen");
     record.history = decode_history(fields, &decode_past_verdict);
     return record;
 }
@@ -324,6 +325,7 @@ std::string encode(const EndpointRecord& record) {
     }
     object["next_hops"] = std::move(next_hops);
     put_history(object, record.history);
+    if (record.starttls_seen) object["starttls_seen"] = milliseconds(*record.starttls_seen);
     return json::serialize(object);
 }
 

@@ -125,8 +125,9 @@ inline constexpr std::size_t max_history = 8;
 struct EndpointRecord {
     Endpoint endpoint;  // address, port and name are the key
     KnownVerdict verdict;
-    std::vector<std::string> next_hops;  // canonical; whose mail goes here, at most 16
-    std::vector<PastVerdict> history{};  // oldest first, at most max_history
+    std::vector<std::string> next_hops;       // canonical; whose mail goes here, at most 16
+    std::vector<PastVerdict> history{};       // oldest first, at most max_history
+    std::optional<WallTime> starttls_seen{};  // when STARTTLS was last offered there
     bool operator==(const EndpointRecord&) const = default;
 };
 

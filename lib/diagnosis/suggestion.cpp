@@ -54,6 +54,7 @@ struct Plan {
     PathMtu mtu;  // what the path carries
     Mss mss;
     bool proven;
+    bool stripped = false;    // STARTTLS was taken away: the path is not what has to be mended
     std::string destination;  // address
     std::string next_hop;     // verbatim; empty when it cannot be printed safely
 };
@@ -274,13 +275,17 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
     suggestion.proven = false;
     suggestion.scope =
         "this host's Postfix, this next hop; a line for the table of smtp_tls_policy_maps";
-    suggestion.why = fmt::format(
-        "At the opportunistic level Postfix tries again IN CLEAR TEXT once a message with a failed "
-        "handshake "
-        "is older than minimal_backoff_time. With {} it waits for TLS instead. Beside the mended "
-        "path, not in "
-        "place of it.",
-        level);
+    suggestion.why =
+        plan.stripped
+            ? fmt::format(
+                  "At the opportunistic level Postfix sends mail IN CLEAR TEXT while "
+                  "STARTTLS is taken away. With {} it waits until TLS is there again.",
+                  level)
+            : fmt::format(
+                  "At the opportunistic level Postfix tries again IN CLEAR TEXT once a message "
+                  "with a failed handshake is older than minimal_backoff_time. With {} it waits "
+                  "for TLS instead. Beside the mended path, not in place of it.",
+                  level);
     suggestion.commands = {fmt::format("{} {}", plan.next_hop, level)};
     suggestion.verify = {fmt::format("postmap -q {} \"$(postconf -hx smtp_tls_policy_maps)\"",
                                      shell_word(plan.next_hop))};
@@ -314,7 +319,8 @@ void mend_path(std::vector<Suggestion>& list, const Plan& plan) {
 std::string_view to_string(SuggestionKind kind) { return name_in(kind_names, kind); }
 
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context) {
-    if (!handshake_fails(diagnosis.id)) return {};
+    const bool stripped = diagnosis.id == DiagnosisId::starttls_stripped;
+    if (!handshake_fails(diagnosis.id) && !stripped) return {};
     const auto& verbatim = context.next_hop_verbatim;
     const auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
     const auto size = diagnosis.path_mtu.value_or(PathMtu{});
@@ -323,6 +329,7 @@ std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionCont
                     .mtu = size,
                     .mss = mss,
                     .proven = diagnosis.usable_mss == mss,
+                    .stripped = stripped,
                     .destination = context.host.destination.to_string(),
                     .next_hop = safe_word(spelled, "._:@[]-") ? spelled : std::string{}};
     std::vector<Suggestion> list;

@@ -15,7 +15,7 @@ make_root
 start_exim
 start_dovecot
 mkdir -p "/etc/netns/$client"
-trap 'status=$?; rm -rf "/etc/netns/$client"; (exit $status); cleanup' EXIT
+trap 'rm -rf "/etc/netns/$client"; cleanup' EXIT
 printf '198.51.100.2 mail.example.org\n2001:db8:2::2 mail.example.org\n' >"/etc/netns/$client/hosts"
 
 # compare STATUS ARGUMENT...: the comparison as JSON in $work/comparison.

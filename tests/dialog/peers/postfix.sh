@@ -15,7 +15,7 @@ stop_postfix() {
   in_namespace postfix -c "$conf" stop >/dev/null 2>&1 || true
   [ ! -e "$log" ] || mv "$log" "$work/mail.log"
 }
-trap 'status=$?; stop_postfix; (exit $status); cleanup' EXIT
+trap 'stop_postfix; cleanup' EXIT
 mkdir -p "$conf" "$work/queue" "$work/data"
 chmod 755 "$work"
 chown postfix "$work/data"

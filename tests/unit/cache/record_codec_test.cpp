@@ -14,9 +14,11 @@ namespace postfathom {
 namespace {
 
 EndpointRecord sample_endpoint() {
-    return {sample::endpoint("2001:db8::1", 587, "mx.example.net"),
-            sample::black_hole(),
-            {"example.org", "[mail.example.org]:587"}};
+    EndpointRecord record{sample::endpoint("2001:db8::1", 587, "mx.example.net"),
+                          sample::black_hole(),
+                          {"example.org", "[mail.example.org]:587"}};
+    record.starttls_seen = sample::at(1'795'400'000);
+    return record;
 }
 
 // Decodes, and when that works checks that encoding what was read reads the same again.

@@ -254,6 +254,11 @@ TEST_CASE("the path is mended only where the path is ill") {
     auto stall = black_hole(1400);
     stall.id = DiagnosisId::peer_stall;
     CHECK(suggest(stall, plain_host()).size() == 1);
+    auto stripped = black_hole(1400);
+    stripped.id = DiagnosisId::starttls_stripped;
+    const auto for_stripped = suggest(stripped, plain_host());
+    REQUIRE(for_stripped.size() == 1);
+    CHECK(for_stripped.front().why.find("while STARTTLS is taken away") != std::string::npos);
     auto missing = black_hole(1400);
     missing.id = DiagnosisId::starttls_missing;
     CHECK(suggest(missing, plain_host()).empty());

@@ -273,3 +273,33 @@ TEST_CASE("how long the resolver vouches for the addresses is remembered") {
     const auto remembered = remember(report, place("example.net"), cache, now, {});
     CHECK(remembered.change.next_hops[0].addresses_expire == now + 5min);
 }
+
+TEST_CASE("an endpoint remembers when it last offered STARTTLS, under the same name") {
+    Story story;
+    auto report = test_report("example.net", test_healthy());
+    const auto seen = [&] {
+        const auto remembered =
+            remember(report, place("example.net"), story.cache, story.time, story.limits);
+        REQUIRE(story.cache.store(remembered.change));
+        story.time += 10min;
+        return remembered.change.endpoints.front().starttls_seen;
+    };
+    CHECK_FALSE(seen());
+    report.endpoints.front().evidence.starttls_offered = true;
+    CHECK(seen() == now + 10min);
+    report.endpoints.front().evidence.starttls_offered = false;
+    CHECK(seen() == now + 10min);
+    report.endpoints.front().evidence.endpoint.name = "other.example.net";
+    CHECK_FALSE(seen());
+}
+
+TEST_CASE("mailboxes are not spoken of as mail that waits") {
+    Story story;
+    auto report = test_report("[mail.example.net]:993", test_black_hole());
+    report.endpoints.front().evidence.endpoint.port = 993;
+    report.endpoints.front().evidence.endpoint.service = Service::imaps;
+    const auto ill =
+        remember(report, place("[mail.example.net]:993"), story.cache, now, story.limits);
+    CHECK(ill.line.find("mail clients meet it too") != std::string::npos);
+    CHECK(ill.line.find("deferred") == std::string::npos);
+}
