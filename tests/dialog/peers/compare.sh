@@ -72,4 +72,5 @@ table inet hole {
 RULES
 compare 2 -4 --service smtp --service smtps
 expect "$(ids)" implicit-tls-spared 'a rule about port 25'
+cat "$work/table.out"
 echo "all comparisons are as they should be"
