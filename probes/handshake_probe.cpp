@@ -105,7 +105,7 @@ asio::awaitable<void> HandshakeProbe::start_handshake() {
     before_hello_ = connection_.counters().value_or(TcpCounters{});
     hello_sent_ = Clock::now();
     rule_.emplace(before_hello_, hello_sent_, connection_.allowed(), plan.endpoint.address.family(),
-                  patience_);
+                  patience_, copies_);
     co_await connection_.send(std::move(hello));
     const auto limit = std::min(hello_sent_ + plan.handshake_timeout, plan.deadline);
     co_await shake(limit, true);

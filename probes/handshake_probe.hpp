@@ -12,6 +12,9 @@
 
 namespace postfathom {
 
+// The head and its first repeat.
+inline constexpr std::uint32_t copies_of_gap = 2;
+
 class HandshakeProbe {
   public:
     using Time = ProbePlan::Time;
@@ -20,6 +23,10 @@ class HandshakeProbe {
     // `patience`: see StallRule. `on_phase` may be empty. `plan` and `tls` outlive the probe.
     HandshakeProbe(const ProbePlan& plan, const TlsContext& tls, std::optional<PathMtu> allow,
                    std::chrono::duration<double> patience, MailConnection::PhaseSink on_phase);
+
+    // How many copies of what is missing the server must have sent before a gap counts; before
+    // run().
+    void wait_for_copies(std::uint32_t copies) { copies_ = copies; }
 
     // Returns when the conversation is over or has to be called stalled. A stalled connection stays
     // open.
@@ -69,6 +76,7 @@ class HandshakeProbe {
     MailConnection connection_;
     const TlsContext& tls_;
     std::chrono::duration<double> patience_;
+    std::uint32_t copies_ = copies_of_gap;
     std::unique_ptr<TlsSession> session_;
     std::optional<StallRule> rule_;
     std::optional<HandshakeFacts> handshake_;

@@ -31,16 +31,17 @@ class InboundProbe {
 
   private:
     void hint();
+    Clock::duration first_patience() const;
     asio::awaitable<void> try_size(std::optional<PathMtu> size);
     asio::awaitable<void> wait_for_first(Clock::time_point until);
-    void tell(const HandshakeProbe& probe);
+    void tell(const HandshakeProbe& probe, std::uint32_t copies = copies_of_gap);
     void count_lost();
     void report();
 
     EndpointRun& run_;
     HandshakeProbe& first_;
     PathMtuSearch search_;
-    std::vector<SizeOutcome> outcomes_;  // of evidence.attempts
+    std::vector<SizeResult> results_;  // of evidence.attempts
 };
 
 // The size of an earlier probe; else that of the other direction: tunnels are the same both ways,
@@ -60,11 +61,11 @@ void InboundProbe::report() {
     run_.report(Phase::handshake);
 }
 
-void InboundProbe::tell(const HandshakeProbe& probe) {
+void InboundProbe::tell(const HandshakeProbe& probe, std::uint32_t copies) {
     const auto& attempt = probe.attempt();
-    outcomes_.push_back(size_outcome(probe));
-    search_.told({attempt.allowed, outcomes_.back(), attempt.largest_received,
-                  attempt.small_received, probe.flight_bytes()});
+    results_.push_back({attempt.allowed, size_outcome(probe), attempt.largest_received,
+                        attempt.small_received, probe.flight_bytes(), copies});
+    search_.told(results_.back());
 }
 
 // Without a size: as the first attempt.
@@ -73,6 +74,8 @@ asio::awaitable<void> InboundProbe::try_size(std::optional<PathMtu> size) {
     run_.progress.trying = size;
     const auto probe = std::make_unique<HandshakeProbe>(run_.plan(), run_.tls(), size,
                                                         patience_beside_others, run_.connecting());
+    const auto copies = size ? search_.copies_wanted(*size) : copies_of_gap;
+    probe->wait_for_copies(copies);
     co_await probe->run();
     run_.connected(probe->dialog(), probe->left_unfinished());
     probe->close();
@@ -80,7 +83,7 @@ asio::awaitable<void> InboundProbe::try_size(std::optional<PathMtu> size) {
     evidence.attempts.push_back(probe->attempt());
     if (probe->attempt().outcome == Outcome::ok && !evidence.handshake)
         evidence.handshake = probe->handshake();
-    tell(*probe);
+    tell(*probe, copies);
     report();
 }
 
@@ -94,6 +97,12 @@ asio::awaitable<void> InboundProbe::wait_for_first(Clock::time_point until) {
     if (run_.evidence.aborted > 0) --run_.evidence.aborted;
     run_.evidence.handshake = first_.handshake();
     run_.evidence.attempts.front().largest_received = first_.attempt().largest_received;
+}
+
+Clock::duration InboundProbe::first_patience() const {
+    const auto round_trip = static_cast<double>(first_.attempt().counters.rtt_microseconds) / 1e6;
+    return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(
+        2 * round_trip + copies_sent_after(search_.copies_of_first(), round_trip)));
 }
 
 asio::awaitable<void> InboundProbe::search() {
@@ -111,9 +120,14 @@ asio::awaitable<void> InboundProbe::search() {
     evidence.inbound = search_.result();
     count_lost();
     run_.progress.trying.reset();
-    if (evidence.inbound.exact || evidence.first_attempt_recovered) co_return;
-    // A hole is proven, and only its exact size is left to another probe.
-    if (evidence.budget_ended && inbound_discovery_works(evidence) == false) co_return;
+    // When a hole is proven, its exact size may be left to another probe.
+    const bool proven = evidence.inbound.exact ||
+                        (evidence.budget_ended && inbound_discovery_works(evidence) == false);
+    // Loss by chance ends: the first connection has to stay stuck while its server repeats what is
+    // missing.
+    if (proven && !evidence.first_attempt_recovered)
+        co_await wait_for_first(first_.hello_sent() + first_patience());
+    if (proven || evidence.first_attempt_recovered) co_return;
     // Nothing certain was found: a slow server still may answer.
     run_.report(Phase::handshake);
     co_await wait_for_first(first_.hello_sent() + run_.plan().handshake_timeout);
@@ -124,7 +138,7 @@ asio::awaitable<void> InboundProbe::search() {
 void InboundProbe::count_lost() {
     auto& attempts = run_.evidence.attempts;
     for (std::size_t i = 0; i < attempts.size(); ++i)
-        attempts[i].large_lost = search_.large_lost(attempts[i].allowed, outcomes_[i]);
+        attempts[i].large_lost = search_.large_lost(results_[i]);
 }
 
 asio::awaitable<void> run_to_end(std::unique_ptr<InboundProbe> probe) { co_await probe->search(); }

@@ -16,6 +16,8 @@ constexpr PathMtu ethernet{1500};
 constexpr PathMtu above_ethernet{1501};
 constexpr int max_failures = 3;
 constexpr int max_tests_of_bound = 4;
+// The wait for a fourth copy takes about a second, and for each one more twice as long.
+constexpr std::uint32_t most_copies = 4;
 
 // How likely a path that fails at 1500 ends at this size: encapsulations, tunnels and habits. A
 // guess that orders the search; it never decides what is found.
@@ -87,12 +89,20 @@ PathMtu most_telling_size(PathMtu passes, PathMtu fails, std::uint32_t tests) {
     for (std::size_t i = 0; i < n; ++i)
         cost[i * n + i] = parts[i].weight * std::log2(parts[i].last - parts[i].first + 1.0) *
                           (cost_of_pass + cost_of_failure) / 2;
+    // The best split of a longer run lies between those of the two runs one shorter.
+    std::vector<std::size_t> best_split(n * n, 0);
+    for (std::size_t i = 0; i < n; ++i) best_split[i * n + i] = i;
     for (std::size_t length = 2; length < n; ++length) {
         for (std::size_t i = 0; i + length <= n; ++i) {
             const auto j = i + length - 1;
+            const auto last = std::min(best_split[(i + 1) * n + j], j);
             auto best = std::numeric_limits<double>::infinity();
-            for (std::size_t split = i + 1; split <= j; ++split)
-                best = std::min(best, cost_at(i, j, split));
+            for (auto split = std::max(best_split[i * n + j - 1], i + 1); split <= last; ++split) {
+                const auto total = cost_at(i, j, split);
+                if (total >= best) continue;
+                best = total;
+                best_split[i * n + j] = split;
+            }
             cost[i * n + j] = best;
         }
     }
@@ -138,30 +148,61 @@ std::optional<PathMtu> PathMtuSearch::fails() const {
     return smallest;
 }
 
-std::uint32_t PathMtuSearch::large_lost(PathMtu allowed, SizeOutcome outcome) const {
+std::uint32_t PathMtuSearch::packets_per_flight(PathMtu size) const {
     std::uint32_t flight = 0;
     for (const auto& result : results_) flight = std::max(flight, result.flight_bytes);
-    const auto payload = allowed.bytes > overhead_ ? allowed.bytes - overhead_ : 1;
-    return std::max(flight / payload, 1U) * copies_sent(outcome);
+    const auto payload = size.bytes > overhead_ ? size.bytes - overhead_ : 1;
+    return std::max(flight / payload, 1U);
+}
+
+std::uint32_t PathMtuSearch::large_lost(const SizeResult& result) const {
+    const auto usual = copies_sent(result.outcome);
+    return packets_per_flight(result.allowed) * (usual == 0 ? 0 : std::max(usual, result.copies));
+}
+
+std::uint32_t PathMtuSearch::small_received() const {
+    std::uint32_t small = 0;
+    for (const auto& result : results_) small += result.small_received;
+    return small;
+}
+
+// Without the ordinary attempt: it stalled, or there would be no search, so it cannot be its own
+// witness.
+std::uint32_t PathMtuSearch::large_lost_at(PathMtu size) const {
+    std::uint32_t large = 0;
+    for (std::size_t i = 1; i < results_.size(); ++i)
+        if (results_[i].allowed == size) large += large_lost(results_[i]);
+    return large;
 }
 
 // Whether loss that ignores size is out as the reason why the bound failed. Only packets lost at
-// the bound itself count: those above it may have met the true limit. And one connection is never
-// enough: the first one stalled, or there would be no search, so it cannot be its own witness.
+// the bound itself count: those above it may have met the true limit.
 bool PathMtuSearch::bound_certain() const {
     const auto bound = fails();
-    if (!bound) return false;
-    std::uint32_t small = 0;
-    std::uint32_t large = 0;
-    std::uint32_t failed_connections = 0;
-    for (const auto& result : results_) {
-        small += result.small_received;
-        if (copies_sent(result.outcome) == 0 || result.allowed < *bound) continue;
-        ++failed_connections;
-        if (result.allowed == *bound) large += large_lost(result.allowed, result.outcome);
-    }
-    return failed_connections >= 2 &&
-           size_split_probability(small, large) <= max_false_claim_probability;
+    return bound && size_split_probability(small_received(), large_lost_at(*bound)) <=
+                        max_false_claim_probability;
+}
+
+std::uint32_t PathMtuSearch::copies_of_first() const {
+    const auto bound = fails();
+    return bound && packets_per_flight(*bound) > 1 ? 4 : 5;
+}
+
+std::uint32_t PathMtuSearch::copies_wanted(PathMtu size) const {
+    auto copies = copies_sent(SizeOutcome::gap);
+    const auto passing = passes();
+    if (!passing || size.bytes != passing->bytes + 1) return copies;
+    const auto small = small_received();
+    const auto before = large_lost_at(size);
+    // Chance that struck twice has to strike three times more, and four times where all that speaks
+    // for a limit is that the ordinary attempt stalled.
+    if (before > 0) ++copies;
+    if (size == results_.front().allowed) copies = most_copies;
+    while (copies < most_copies &&
+           size_split_probability(small, before + copies * packets_per_flight(size)) >
+               max_false_claim_probability)
+        ++copies;
+    return copies;
 }
 
 bool PathMtuSearch::bound_tested_enough() const {
@@ -211,10 +252,9 @@ std::optional<PathMtu> PathMtuSearch::next_without_pass(PathMtu fails) const {
     // Nothing smaller than `lowest` is tested: if that fails too, size is not what matters.
     if (fails <= lowest) return std::nullopt;
     if (fails > ethernet) return ethernet;
-    if (fails <= control) return lowest;
     // With out-of-order data the search itself meets a passing size soon enough. Without, the first
     // question is whether any size helps.
-    if (!any_gap()) return control;
+    if (!any_gap()) return fails <= control ? lowest : control;
     return most_telling(PathMtu{lowest.bytes - 1}, fails);
 }
 

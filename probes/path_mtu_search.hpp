@@ -28,6 +28,8 @@ struct SizeResult {
     PathMtu largest;                   // largest packet that arrived; 0: unknown
     std::uint32_t small_received = 0;  // data segments that arrived on this connection
     std::uint32_t flight_bytes = 0;    // TLS bytes of the server's flight, when all of it arrived
+    // That the server has sent of what did not arrive; 0: as copies_sent() says.
+    std::uint32_t copies = 0;
 };
 
 // Copies of a lost segment that the server has sent by the time of the verdict: the repeat that
@@ -65,11 +67,23 @@ class PathMtuSearch {
     std::optional<PathMtu> passes() const;  // largest known to pass
     std::optional<PathMtu> fails() const;   // smallest above passes() that failed
 
-    // Full-size packets that cannot have got through at `allowed`: see Attempt::large_lost.
-    std::uint32_t large_lost(PathMtu allowed, SizeOutcome outcome) const;
+    // Full-size packets that cannot have got through: see Attempt::large_lost.
+    std::uint32_t large_lost(const SizeResult& result) const;
+
+    // How many copies of a full-size packet of `size` a test of it should wait for when there is a
+    // gap. More than the usual two where only one packet of the flight is that large: waiting
+    // spares the server another handshake left unfinished.
+    std::uint32_t copies_wanted(PathMtu size) const;
+
+    // How many copies the server of the ordinary attempt must have sent in vain before what was
+    // found is believed: loss by chance ends.
+    std::uint32_t copies_of_first() const;
 
   private:
     bool bound_certain() const;
+    std::uint32_t packets_per_flight(PathMtu size) const;
+    std::uint32_t small_received() const;
+    std::uint32_t large_lost_at(PathMtu size) const;
     bool bound_tested_enough() const;
     bool bound_needs_control() const;
     bool too_many_failures() const;

@@ -14,14 +14,19 @@ using Seconds = std::chrono::duration<double>;
 // Linux starts tcpi_rcv_mss here and raises it with the first larger segment.
 constexpr std::uint32_t initial_received_mss = 536;
 
+// What silence stands for: see copies_sent() in path_mtu_search.hpp.
+constexpr std::uint32_t silent_copies = 3;
+
 }  // namespace
 
-double repeats_sent_after(double round_trip) {
-    return 1.3 * round_trip + 3.3 * std::max(round_trip + 0.2, 3 * round_trip);
+double copies_sent_after(std::uint32_t copies, double round_trip, double timeout) {
+    const auto first_timeout = std::max({round_trip + 0.2, 3 * round_trip, timeout});
+    const auto timeouts = copies < 2 ? 0 : (1U << std::min(copies - 2, 16U)) - 1;
+    return 1.3 * round_trip + 1.1 * timeouts * first_timeout;
 }
 
 StallRule::StallRule(const TcpCounters& before, Time now, PathMtu allowed, IpFamily family,
-                     std::chrono::duration<double> patience)
+                     std::chrono::duration<double> patience, std::uint32_t copies)
     : before_(before),
       last_(before),
       sent_(now),
@@ -29,12 +34,24 @@ StallRule::StallRule(const TcpCounters& before, Time now, PathMtu allowed, IpFam
                     std::min(mss_for(allowed, family).bytes - 1, option_bytes(before))),
       overhead_(header_bytes(family) + option_bytes(before)),
       patience_(patience),
+      copies_(copies),
       progress_(now) {
     note_arrivals(before, now);
 }
 
-double StallRule::round_trip(const TcpCounters& counters) const {
+namespace {
+
+double round_trip(const TcpCounters& counters) {
     return static_cast<double>(counters.rtt_microseconds) / 1e6;
+}
+
+}  // namespace
+
+// The timeout as it was before anything could stall: while ours runs, it doubles.
+double StallRule::sent_after(std::uint32_t copies) const {
+    return copies_sent_after(
+        copies, round_trip(last_),
+        static_cast<double>(before_.retransmission_timeout_microseconds) / 1e6);
 }
 
 void StallRule::note_arrivals(const TcpCounters& counters, Time now) {
@@ -73,14 +90,15 @@ std::optional<StallShape> StallRule::judge_gap(Time now) const {
     const Seconds waited = now - std::max(*gap_since_, progress_);
     // By then a peer with selective acknowledgements (RFC 2018, RFC 8985) has repeated the head
     // once.
-    if (waited.count() < 1.5 * round_trip(last_) + 0.020) return std::nullopt;
+    const double once_more = 1.5 * round_trip(last_) + 0.020;
+    if (waited.count() < (copies_ > 2 ? sent_after(copies_) : once_more)) return std::nullopt;
     return StallShape::gap;
 }
 
 std::optional<StallShape> StallRule::judge_silence(Time now) const {
     const auto since = std::max(acked_since_.value_or(sent_), progress_);
     const Seconds waited = now - since;
-    const Seconds limit = std::max(Seconds(repeats_sent_after(round_trip(last_))), patience_);
+    const Seconds limit = std::max(Seconds(sent_after(silent_copies + 1)), patience_);
     if (waited < limit) return std::nullopt;
     if (!acked_since_)
         return last_.window_closed ? StallShape::window_closed : StallShape::hello_unacked;

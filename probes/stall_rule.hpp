@@ -14,10 +14,12 @@
 
 namespace postfathom {
 
-// Seconds after the acknowledgement of our data by which a Linux peer has sent at least 3 copies of
-// a segment that is lost each time (measured with round trips from 2 to 300 ms): its first repeat
-// comes after 1.3 round trips or a timeout, and the timeout doubles.
-double repeats_sent_after(double round_trip);
+// Seconds after the acknowledgement of our data by which a Linux peer has sent `copies` copies of a
+// segment that is lost each time while a later one arrives, and one copy fewer when nothing does
+// (measured with round trips from 2 to 300 ms): the first repeat comes after 1.3 round trips or a
+// timeout, and the timeout doubles. `timeout`: our own kernel's for this path, which knows more of
+// how the round trip varies; 0: unknown.
+double copies_sent_after(std::uint32_t copies, double round_trip, double timeout = 0);
 
 class StallRule {
   public:
@@ -25,9 +27,10 @@ class StallRule {
 
     // `before`: counters when the ClientHello is about to be sent. `allowed`: largest packet that
     // the server can send us. `patience`: never give up in silence before (a first attempt that is
-    // alone has to allow for peers whose timer starts at one second, RFC 6298 section 2).
+    // alone has to allow for peers whose timer starts at one second, RFC 6298 section 2). `copies`:
+    // so many of the missing head must have been sent before a gap counts.
     StallRule(const TcpCounters& before, Time now, PathMtu allowed, IpFamily family,
-              std::chrono::duration<double> patience);
+              std::chrono::duration<double> patience, std::uint32_t copies = 2);
 
     // A snapshot. Says when the flight has to be called stalled, and how it looks.
     std::optional<StallShape> observe(const TcpCounters& counters, Time now);
@@ -41,7 +44,7 @@ class StallRule {
     std::uint32_t segments_in() const { return last_.data_segments_in - before_.data_segments_in; }
 
   private:
-    double round_trip(const TcpCounters& counters) const;
+    double sent_after(std::uint32_t copies) const;
     void note_arrivals(const TcpCounters& counters, Time now);
     std::optional<StallShape> judge_gap(Time now) const;
     std::optional<StallShape> judge_silence(Time now) const;
@@ -52,6 +55,7 @@ class StallRule {
     std::uint32_t full_payload_;
     std::uint32_t overhead_;
     std::chrono::duration<double> patience_;
+    std::uint32_t copies_;
     std::uint32_t largest_payload_ = 0;
     std::optional<Time> gap_since_;
     std::optional<Time> acked_since_;

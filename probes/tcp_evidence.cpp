@@ -41,6 +41,7 @@ TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     counters.retransmits_outstanding = info.tcpi_retrans;
     counters.dsack_duplicates = info.tcpi_dsack_dups;
     counters.rtt_microseconds = info.tcpi_rtt;
+    counters.retransmission_timeout_microseconds = info.tcpi_rto;
     constexpr auto window_end = offsetof(tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd;
     counters.window_closed =
         bytes.size() >= window_end && info.tcpi_state == established && info.tcpi_snd_wnd == 0;

@@ -101,7 +101,8 @@ struct TcpCounters {
     std::uint32_t retransmits_outstanding = 0;  // tcpi_retrans: repeats not acknowledged yet
     std::uint32_t dsack_duplicates = 0;
     std::uint32_t rtt_microseconds = 0;
-    bool timestamps = false;  // 12 bytes of every segment are options
+    std::uint32_t retransmission_timeout_microseconds = 0;  // tcpi_rto; doubled while it runs
+    bool timestamps = false;                                // 12 bytes of every segment are options
     // The peer's last word on its receive window was 0 (tcpi_snd_wnd, Linux 5.4).
     bool window_closed = false;
     bool operator==(const TcpCounters&) const = default;

@@ -5,87 +5,15 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <random>
 #include <utility>
+
+#include "tests/unit/probes/simulated_path.hpp"
 
 using namespace postfathom;
 
 namespace {
 
 constexpr std::uint32_t options = 12;
-constexpr std::uint32_t most_connections = 40;
-
-struct SimulatedPath {
-    std::uint32_t mtu = 1500;
-    double loss = 0;
-    std::uint32_t flight = 3825;  // bytes of the server's certificates
-    IpFamily family = IpFamily::v4;
-    std::mt19937 random{1};
-
-    bool lost() { return static_cast<double>(random()) < loss * 4294967296.0; }
-
-    // One of `copies` gets through.
-    bool arrives(std::uint32_t size, std::uint32_t copies) {
-        bool arrived = false;
-        for (std::uint32_t i = 0; i < copies; ++i) arrived = (size <= mtu && !lost()) || arrived;
-        return arrived;
-    }
-
-    SizeResult attempt(PathMtu allowed) {
-        const auto overhead = header_bytes(family) + options;
-        const auto payload = allowed.bytes - overhead;
-        const auto full = flight / payload;
-        const auto tail = flight % payload;
-        SizeResult result;
-        result.allowed = allowed;
-        result.small_received = 3;
-        const bool tail_came = tail > 0 && arrives(tail + overhead, 3);
-        if (tail_came) ++result.small_received;
-        if (full == 0) {
-            result.outcome = tail_came ? SizeOutcome::short_flight : SizeOutcome::silent;
-            result.largest = PathMtu{tail_came ? tail + overhead : 0};
-            if (tail_came) result.flight_bytes = flight;
-            return result;
-        }
-        const auto stalled = tail_came ? SizeOutcome::gap : SizeOutcome::silent;
-        bool passed = false;
-        for (std::uint32_t i = 0; i < full; ++i)
-            passed = arrives(allowed.bytes, copies_sent(stalled)) || passed;
-        result.outcome = passed ? SizeOutcome::passed : stalled;
-        if (passed) {
-            result.largest = allowed;
-            result.flight_bytes = flight;
-        }
-        return result;
-    }
-};
-
-struct Hint {
-    std::uint32_t passes = 0;  // 0: no hint
-    std::optional<PathMtu> fails = std::nullopt;
-};
-
-struct Found {
-    InboundPath path;
-    std::uint32_t connections = 0;
-    std::uint32_t failing = 0;
-};
-
-Found search(SimulatedPath& path, std::uint32_t upper, const Hint& hint = {}) {
-    PathMtuSearch search(path.family, options);
-    if (hint.passes > 0) search.hint(PathMtu{hint.passes}, hint.fails);
-    Found found;
-    std::optional<PathMtu> size = PathMtu{upper};
-    while (size && found.connections < most_connections) {
-        const auto result = path.attempt(*size);
-        ++found.connections;
-        if (copies_sent(result.outcome) > 0) ++found.failing;
-        search.told(result);
-        size = search.next();
-    }
-    found.path = search.result();
-    return found;
-}
 
 std::uint32_t size_of(const Found& found) {
     return found.path.path_mtu ? found.path.path_mtu->bytes : 0;
@@ -207,7 +135,7 @@ TEST_CASE("a flight without a smaller last packet is found by its silence") {
     path.mtu = 1400;
     path.flight = 1448;  // one packet of 1500 and nothing behind it
     PathMtuSearch search(IpFamily::v4, options);
-    search.told(path.attempt(PathMtu{1500}));
+    search.told(path.attempt(PathMtu{1500}).result);
     // Whether size matters at all comes first.
     CHECK(search.next() == PathMtu{1280});
 }

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <vector>
 
 using namespace postfathom;
@@ -91,7 +92,7 @@ TEST_CASE("silence is waited for as long as the server's repeats need") {
         const auto found = judged({{0.070, hello_acked()}}, Seconds(0));
         REQUIRE(found);
         CHECK(found->second == StallShape::silent_acked);
-        CHECK(found->first == doctest::Approx(0.070 + repeats_sent_after(0.030)).epsilon(0.02));
+        CHECK(found->first == doctest::Approx(0.070 + copies_sent_after(4, 0.030)).epsilon(0.02));
     }
 }
 
@@ -160,4 +161,61 @@ TEST_CASE("small packets do not count as larger ones") {
     StallRule rule(before_hello(), Time{}, PathMtu{1500}, IpFamily::v4, Seconds(0));
     // 150 bytes in 3 segments: one had at least 50.
     CHECK(rule.largest_received() == PathMtu{50 + 52});
+}
+
+// When a Linux peer sent the copies of a lost segment, in seconds from its first sending.
+TEST_CASE("the waits vouch for the copies that a Linux peer has sent by then") {
+    struct Clock {
+        double round_trip;
+        std::vector<double> with_tail;
+        std::vector<double> alone;
+    };
+    const std::vector<Clock> measured{
+        {0.002, {0, .013, .221, .661, 1.49, 3.16}, {0, .206, .414, .854, 1.69, 3.35}},
+        {0.030, {0, .045, .281, .757, 1.72, 3.60}, {0, .233, .469, .957, 1.92, 3.81}},
+        {0.100, {0, .131, .455, 1.09, 2.34, 4.94}, {0, .315, .639, 1.28, 2.52, 5.05}},
+        {0.300, {0, .388, 1.17, 2.74, 5.96}, {0, .825, 1.69, 3.39, 6.78}},
+    };
+    for (const auto& clock : measured) {
+        CAPTURE(clock.round_trip);
+        // The gap shows half a round trip after the sending at the earliest.
+        CHECK(clock.with_tail[1] <= 1.5 * clock.round_trip + 0.020);
+        for (std::uint32_t copies = 3; copies <= 5; ++copies) {
+            CAPTURE(copies);
+            const auto wait = copies_sent_after(copies, clock.round_trip);
+            CHECK(wait >= clock.with_tail[copies - 1]);
+            CHECK(wait >= clock.alone[copies - 2]);
+            // And not much longer than needed.
+            CHECK(wait <= 1.3 * clock.with_tail[copies - 1] + 0.05);
+        }
+        CHECK(std::is_sorted(clock.alone.begin(), clock.alone.end()));
+    }
+}
+
+TEST_CASE("a round trip that varies makes the wait longer, as our kernel's timeout says") {
+    CHECK(copies_sent_after(4, 0.030, 0.200) == copies_sent_after(4, 0.030));
+    CHECK(copies_sent_after(4, 0.030, 0.500) > 2 * copies_sent_after(4, 0.030));
+    auto before = before_hello();
+    before.retransmission_timeout_microseconds = 500'000;
+    StallRule rule(before, Time{}, PathMtu{1500}, IpFamily::v4, Seconds(0));
+    auto acked = hello_acked();
+    // While ours runs it doubles, which says nothing of the peer's.
+    acked.retransmission_timeout_microseconds = 64'000'000;
+    CHECK_FALSE(rule.observe(acked, Time{} + 40ms));
+    CHECK_FALSE(rule.observe(acked, Time{} + 1s));
+    CHECK(rule.observe(acked, Time{} + 2s) == StallShape::silent_acked);
+}
+
+TEST_CASE("a gap is watched for as many copies as are asked for") {
+    for (const std::uint32_t copies : {2U, 3U, 4U}) {
+        StallRule rule(before_hello(), Time{}, PathMtu{1500}, IpFamily::v4, Seconds(0), copies);
+        rule.observe(tail_arrived(), Time{} + 30ms);
+        const auto wait = copies == 2 ? 0.065 : copies_sent_after(copies, 0.030);
+        const auto just = [](double seconds) {
+            return Time{} + std::chrono::duration_cast<Time::duration>(Seconds(0.030 + seconds));
+        };
+        CAPTURE(copies);
+        CHECK_FALSE(rule.observe(tail_arrived(), just(wait - 0.002)));
+        CHECK(rule.observe(tail_arrived(), just(wait + 0.002)) == StallShape::gap);
+    }
 }
