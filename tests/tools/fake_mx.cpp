@@ -3,7 +3,6 @@
 //   fake_mx --listen ADDRESS --port N --cert FILE --key FILE --mode MODE [--delay SECONDS]
 // The modes are listed in `modes` below and in hostile_mx.cpp. Prints "ready" when it listens. One
 // thread per connection; serves until it is killed. A line per connection goes to standard output.
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -25,6 +24,7 @@
 #include <thread>
 
 #include "tests/tools/hostile_mx.hpp"
+#include "tests/tools/listening.hpp"
 
 namespace {
 
@@ -274,35 +274,17 @@ class Peer {
     std::unique_ptr<SSL, FreeSession> session_;
 };
 
-int listen_on(const Options& options) {
-    sockaddr_in6 v6{};
-    sockaddr_in v4{};
-    const bool six = ::inet_pton(AF_INET6, options.listen.c_str(), &v6.sin6_addr) == 1;
-    if (!six && ::inet_pton(AF_INET, options.listen.c_str(), &v4.sin_addr) != 1)
-        usage("--listen is no address");
-    const int listener = ::socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    v6.sin6_family = AF_INET6;
-    v4.sin_family = AF_INET;
-    v6.sin6_port = v4.sin_port = htons(static_cast<std::uint16_t>(options.port));
-    const auto* address =
-        six ? reinterpret_cast<const sockaddr*>(&v6) : reinterpret_cast<const sockaddr*>(&v4);
-    if (::bind(listener, address, six ? sizeof v6 : sizeof v4) != 0 ||
-        ::listen(listener, 64) != 0) {
-        std::perror("fake_mx: listen");
-        std::exit(1);
-    }
-    return listener;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_IGN);
     const auto options = read_options(argc, argv);
     const auto context = make_context(options);
-    const int listener = listen_on(options);
+    const int listener = listen_on(options.listen, options.port);
+    if (listener < 0) {
+        std::perror("fake_mx: listen");
+        return 1;
+    }
     std::printf("ready\n");
     std::fflush(stdout);
     while (true) {
