@@ -129,6 +129,12 @@ path_fault() {
     # A server with segmentation offload: a whole flight is one packet up to the router.
     offload) ip -n "$path_server" link set lan gso_max_segs "$value" ;;
     probing) in_server sysctl -qw net.ipv4.tcp_mtu_probing="$value" ;;
+    our-probing) in_client sysctl -qw net.ipv4.tcp_mtu_probing="$value" ;;
+    # A router told our kernel of a smaller path MTU, and the path is as before now.
+    remembered) path_remembered "$value" ;;
+    # TCP segments to the server with these sizes of payload, or FIRST-LAST. Both ends use timestamps: a packet has 52
+    # bytes more (IPv4) or 72 (IPv6).
+    segments) path_rules "$path_router" forward "$(path_segment_rules "$value")" ;;
     # A router that lowers the segment size which one side asks for: the limit of the other direction.
     clamp-inbound) path_rules "$path_router" forward "iif client tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
     clamp-outbound) path_rules "$path_router" forward "iif server tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
@@ -144,6 +150,30 @@ path_fault() {
     server-rule) path_rules "$path_server" input "$value" ;;
     *) return 1 ;;
   esac
+}
+
+path_remembered() {
+  local bytes=$1 size
+  path_limit outbound "$bytes" 4
+  path_limit outbound "$bytes" 6
+  for size in /dev/udp/198.51.100.2/9 /dev/udp/2001:db8:2::2/9; do
+    # One datagram that is too big; the kernel sets "don't fragment" by itself.
+    in_client bash -c 'head -c 1400 /dev/zero >"$1"' - "$size" 2>/dev/null || true
+  done
+  path_limit outbound 1500 4
+  path_limit outbound 1500 6
+  wait_for 5 "the kernel to learn $bytes" path_has_learned "$bytes"
+}
+path_has_learned() {
+  in_client ip route get 198.51.100.2 | grep -q "mtu $1" && in_client ip -6 route get 2001:db8:2::2 | grep -q "mtu $1"
+}
+
+path_segment_rules() {
+  local size
+  for size in ${1//,/ }; do
+    echo "iif client ip protocol tcp ip length $((${size%-*} + 52))-$((${size#*-} + 52)) drop"
+    echo "iif client ip6 nexthdr tcp meta length $((${size%-*} + 72))-$((${size#*-} + 72)) drop"
+  done
 }
 
 too_big_rules='icmp type destination-unreachable icmp code frag-needed drop

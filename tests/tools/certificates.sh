@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Certificates for tests, good and bad ones. Sourced; needs openssl(1).
 #
-# make_certificates DIR leaves, for the server mail.example.org:
+# certificates_in DIR makes these, for the server mail.example.org:
 #   root.pem                 the trust anchor
-#   chain.pem                leaf, intermediate and root: about 4 KB, several packets
+#   chain.pem                leaf, intermediate and root
 #   expired.pem              the same with a leaf of last year
 #   early.pem                the same with a leaf of a later year
 #   other.pem                a chain for the name other.example.org
@@ -14,11 +14,14 @@
 #   weak.pem                 a chain whose leaf has an RSA key of 1024 bits
 #   *.key                    chain.key, weak.key ...: the key of the leaf of the same name
 #   *.both                   key and chain in one file, as Postfix likes it
+#
+# CERTIFICATE_AUTHORITY_BITS (2048) is the size of the keys that sign; with 4096 a chain fills several packets. Those take
+# seconds to make: CERTIFICATE_MORE_NAMES (0) says how many hosts' names the leaf has beside its own, for the same end.
 
-make_certificates() (
+certificates_in() (
   cd "$1" || exit
   log=openssl.log
-  bits=2048
+  bits=${CERTIFICATE_AUTHORITY_BITS:-2048}
   certificate_of_authority root '/O=Example Root/CN=Example Root CA'
   certificate_of_authority stranger '/O=Example Stranger/CN=Example Stranger CA'
   openssl req -newkey "rsa:$bits" -nodes -keyout inter.key -out inter.csr \
@@ -26,32 +29,30 @@ make_certificates() (
   printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' >ca.ext
   certificate_signed inter inter root ca.ext
 
-  # A provider's leaf with the names of many hosts: it makes the flight as long as keys of 4096 bits would, which
-  # take seconds to make.
   names=DNS:mail.example.org
-  for i in $(seq 100 150); do names+=,DNS:host-$i.customers.example.org; done
+  for i in $(seq 1 "${CERTIFICATE_MORE_NAMES:-0}"); do names+=,DNS:host-$i.customers.example.org; done
   echo "subjectAltName=$names" >leaf.ext
   echo 'subjectAltName=DNS:other.example.org' >other.ext
 
-  openssl genrsa -out leaf.key "$bits" 2>>"$log"
+  openssl genrsa -out leaf.key 2048 2>>"$log"
   openssl genrsa -out weak.key 1024 2>>"$log"
   openssl req -new -key leaf.key -out leaf.csr -subj '/CN=mail.example.org' 2>>"$log"
   openssl req -new -key leaf.key -out other.csr -subj '/CN=other.example.org' 2>>"$log"
   openssl req -new -key weak.key -out weak.csr -subj '/CN=mail.example.org' 2>>"$log"
-  certificate_signed chain.leaf leaf inter leaf.ext
+  certificate_signed leaf leaf inter leaf.ext
   certificate_signed weak.leaf weak inter leaf.ext
   certificate_signed other.leaf other inter other.ext
   certificate_signed untrusted.leaf leaf stranger leaf.ext
   certificate_dated expired.leaf 20200101000000Z 20200201000000Z
   certificate_dated early.leaf 20900101000000Z 20910101000000Z
 
-  cat chain.leaf.pem inter.pem root.pem >chain.pem
+  cat leaf.pem inter.pem root.pem >chain.pem
   cat weak.leaf.pem inter.pem root.pem >weak.pem
   cat other.leaf.pem inter.pem root.pem >other.pem
   cat expired.leaf.pem inter.pem root.pem >expired.pem
   cat early.leaf.pem inter.pem root.pem >early.pem
   cat untrusted.leaf.pem stranger.pem >untrusted.pem
-  cp chain.leaf.pem incomplete.pem
+  cp leaf.pem incomplete.pem
   openssl req -x509 -key leaf.key -out self.pem -days 30 -subj '/CN=mail.example.org' \
     -addext 'subjectAltName=DNS:mail.example.org' 2>>"$log"
   for name in chain expired early other incomplete untrusted self; do cp leaf.key "$name.key"; done

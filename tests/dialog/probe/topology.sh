@@ -12,13 +12,16 @@ for tool in ip nft openssl; do
 done
 [ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces"; exit 77; }
 
+# shellcheck source=tests/tools/certificates.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../tools/certificates.sh"
+
 client=pfc$$ router=pfr$$ server=pfs$$
 work=$(mktemp -d)
 servers=()
 cleanup() {
   local -r status=$?
   local pid
-  [ "$status" -eq 0 ] || [ -e "$work/chain.pem" ] || cat "$work/openssl.log" 2>/dev/null || true
+  [ "$status" -eq 0 ] || [ -e "$work/weak.both" ] || cat "$work/openssl.log" 2>/dev/null || true
   for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || true; done
   for pid in "${servers[@]}"; do wait "$pid" 2>/dev/null || true; done
   for ns in "$client" "$router" "$server"; do ip netns del "$ns" 2>/dev/null || true; done
@@ -78,45 +81,8 @@ table inet hole {
 RULES
 }
 
-# A chain of about 4 KB: leaf, intermediate and root, all RSA 4096 but for the leaf.
-make_certificates() {
-  local -r bits=${KEY_BITS:-4096}
-  (
-    cd "$work"
-    openssl req -x509 -newkey "rsa:$bits" -nodes -keyout root.key -out root.pem -days 30 \
-      -subj "/O=Example Root/CN=Example Root CA" 2>>openssl.log
-    openssl req -newkey "rsa:$bits" -nodes -keyout inter.key -out inter.csr \
-      -subj "/O=Example/CN=Example Intermediate CA" 2>>openssl.log
-    printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' >ca.ext
-    openssl x509 -req -in inter.csr -CA root.pem -CAkey root.key -CAcreateserial -days 30 \
-      -extfile ca.ext -out inter.pem 2>>openssl.log
-    openssl req -newkey rsa:2048 -nodes -keyout leaf.key -out leaf.csr \
-      -subj "/CN=mail.example.org" 2>>openssl.log
-    printf 'subjectAltName=DNS:mail.example.org\n' >leaf.ext
-    openssl x509 -req -in leaf.csr -CA inter.pem -CAkey inter.key -CAcreateserial -days 30 \
-      -extfile leaf.ext -out leaf.pem 2>>openssl.log
-    touch index.txt
-    cat >ca.cnf <<'CNF'
-[ca]
-default_ca = test
-[test]
-database = index.txt
-default_md = sha256
-policy = any
-rand_serial = yes
-[any]
-commonName = supplied
-CNF
-    openssl ca -batch -notext -outdir . -config ca.cnf -cert inter.pem -keyfile inter.key -in leaf.csr \
-      -extfile leaf.ext -startdate 20200101000000Z -enddate 20200201000000Z \
-      -out expired.leaf.pem 2>>openssl.log
-    cat expired.leaf.pem inter.pem root.pem >expired.pem
-    openssl req -x509 -key leaf.key -out self.pem -days 30 -subj "/CN=mail.example.org" \
-      -addext "subjectAltName=DNS:mail.example.org" 2>>openssl.log
-    cat leaf.pem inter.pem root.pem >chain.pem
-    cp leaf.pem incomplete.pem
-  )
-}
+# Chains of about 4 KB, by the size of their keys.
+make_certificates() { CERTIFICATE_AUTHORITY_BITS=4096 certificates_in "$work"; }
 
 # serve PORT MODE CHAIN [DELAY], on both families.
 serve() {
