@@ -257,10 +257,30 @@ Diagnosis starttls_fault(const Evidence& evidence, TlsLevel floor) {
     }
 }
 
+// The server greeted us, so small packets pass both ways; then one of ours had to be repeated,
+// again and again. A server that hangs still acknowledges.
+Finding lost_before_tls(const Evidence& evidence) {
+    const bool greeted = evidence.reached == Phase::ehlo || evidence.reached == Phase::starttls;
+    if (!greeted || evidence.outcome != Outcome::timed_out || evidence.attempts.empty())
+        return std::nullopt;
+    const auto repeats = evidence.attempts.front().counters.retransmits_total;
+    constexpr std::uint32_t several = 2;
+    if (repeats < several) return std::nullopt;
+    auto loss = stated(DiagnosisId::lossy_path, Severity::warning,
+                       fmt::format("Small packets are lost: after the greeting, ours had to be "
+                                   "repeated {} times, and no answer came{}.",
+                                   repeats, waited(evidence)),
+                       {"pmtu-black-hole", "refused"});
+    // One connection; the server's host may also have gone in the middle of it.
+    loss.confidence = 0.7;
+    return loss;
+}
+
 }  // namespace
 
 Finding before_tls(const Evidence& evidence, TlsLevel floor) {
     if (evidence.reached >= Phase::handshake) return std::nullopt;
+    if (auto loss = lost_before_tls(evidence)) return loss;
     if (evidence.outcome == Outcome::not_offered) return starttls_missing(evidence, floor);
     switch (evidence.reached) {
         case Phase::resolve:

@@ -176,6 +176,22 @@ TEST_CASE("a server that drips, floods or leaves is told from one that is silent
     CHECK(diagnosis_of(bye).severity == Severity::warning);
 }
 
+TEST_CASE("our packets repeated after the greeting are loss, and no silent server") {
+    const auto with_repeats = [](Phase reached, std::uint32_t repeats) {
+        auto evidence = ended(reached, Outcome::timed_out);
+        evidence.attempts.front().counters.retransmits_total = repeats;
+        return diagnosis_of(evidence);
+    };
+    const auto loss = with_repeats(Phase::ehlo, 4);
+    CHECK(to_string(loss.id) == "lossy-path");
+    CHECK(loss.severity == Severity::warning);
+    CHECK(loss.confidence < 0.9);
+    CHECK(to_string(with_repeats(Phase::starttls, 2).id) == "lossy-path");
+    // One repeat is no pattern, and before the greeting nothing shows that small packets pass.
+    CHECK(to_string(with_repeats(Phase::ehlo, 1).id) == "greeting-timeout");
+    CHECK(to_string(with_repeats(Phase::greeting, 4).id) == "greeting-timeout");
+}
+
 TEST_CASE("IMAP is called IMAP") {
     CHECK(says(diagnosis_of(imap_ended(Phase::greeting, Outcome::garbled, "220 x")), "speak IMAP"));
     CHECK(says(diagnosis_of(imap_ended(Phase::ehlo, Outcome::timed_out)), "CAPABILITY"));
