@@ -7,6 +7,7 @@
 #include "probes/handshake_probe.hpp"
 #include "probes/host_facts.hpp"
 #include "probes/inbound_probe.hpp"
+#include "probes/outbound_probe.hpp"
 #include "probes/protocol_probe.hpp"
 
 namespace postfathom {
@@ -63,6 +64,7 @@ asio::awaitable<void> steps(EndpointRun& run) {
     if (first->ticket()) run.ticket = first->ticket();
     co_await try_protocols(run);
     co_await try_resumption(run);
+    co_await measure_outbound(run);
 }
 
 asio::awaitable<Evidence> run_to_end(std::unique_ptr<EndpointRun> run) {

@@ -39,6 +39,7 @@ TcpCounters tcp_counters_from(std::span<const std::byte> bytes) {
     counters.out_of_order_segments = info.tcpi_rcv_ooopack;
     counters.retransmits_total = info.tcpi_total_retrans;
     counters.retransmits_outstanding = info.tcpi_retrans;
+    counters.timeouts = info.tcpi_retransmits;
     counters.dsack_duplicates = info.tcpi_dsack_dups;
     counters.rtt_microseconds = info.tcpi_rtt;
     counters.retransmission_timeout_microseconds = info.tcpi_rto;

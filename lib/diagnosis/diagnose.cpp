@@ -36,7 +36,8 @@ namespace {
 
 // The precedence, in one place. One cause is named for a conversation that did not go through:
 //   1. what ended it before TLS: nothing after that was reached;
-//   2. a black hole, which needs the strongest evidence and explains every stall;
+//   2. a black hole from the server to us, which needs the strongest evidence and explains every
+//      stall;
 //   3. loss that does not depend on size, which excludes a black hole;
 //   4. a mute peer, which needs silence at every size;
 //   5. what ended it inside TLS, what the TLS layer said, or how the connection ended;
@@ -52,6 +53,31 @@ rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
     return rules::unexplained_stall(evidence);
 }
 
+// Beside the conversation stands what large packets to the server meet, whose fault a handshake
+// does not show: a message stalls later. It is one finding with a black hole in the other
+// direction. Without any black hole: loss, once; a suspicion; a path that is smaller and works.
+std::vector<Diagnosis> path_and_conversation(const Evidence& evidence, TlsLevel floor) {
+    auto fault = conversation_fault(evidence, floor);
+    const auto outbound = rules::outbound_black_hole(evidence);
+    const bool inbound = fault && fault->id == DiagnosisId::pmtu_black_hole;
+    if (inbound && outbound) return {rules::black_hole_both_ways(evidence, *fault, *outbound)};
+    std::vector<Diagnosis> found;
+    const bool lossy = fault && fault->id == DiagnosisId::lossy_path;
+    const bool open = fault && fault->id == DiagnosisId::inconclusive;
+    if (fault) found.push_back(std::move(*fault));
+    if (outbound) {
+        found.push_back(*outbound);
+    } else if (auto loss = lossy ? std::nullopt : rules::outbound_lossy(evidence)) {
+        found.push_back(std::move(*loss));
+    } else if (auto suspicion =
+                   open || lossy ? std::nullopt : rules::unexplained_outbound(evidence)) {
+        found.push_back(std::move(*suspicion));
+    }
+    if (!inbound && !outbound)
+        if (auto reduced = rules::pmtu_reduced(evidence)) found.push_back(std::move(*reduced));
+    return found;
+}
+
 }  // namespace
 
 double size_split_probability(std::uint32_t small_received, std::uint32_t large_lost) {
@@ -65,6 +91,20 @@ double size_split_probability(std::uint32_t small_received, std::uint32_t large_
     return probability;
 }
 
+double size_split_probability(std::uint32_t small_received, std::uint32_t small_lost,
+                              std::uint32_t large_lost) {
+    if (small_lost == 0) return size_split_probability(small_received, large_lost);
+    // Smaller counts only make the claim weaker, and keep the loop short.
+    constexpr std::uint32_t enough = 10'000;
+    if (small_lost > enough) return 1.0;
+    const double lost = small_lost;
+    const double small = std::min(small_received, enough) + lost;
+    double chance = 1.0;
+    for (std::uint32_t i = 1; i <= std::min(large_lost, enough); ++i)
+        chance *= (lost + i) / (small + i);
+    return chance;
+}
+
 InboundPath inbound_path(const Evidence& evidence) {
     const auto hole = rules::black_hole(evidence);
     if (!hole && !rules::first_attempt_completed(evidence)) return evidence.inbound;
@@ -75,8 +115,7 @@ InboundPath inbound_path(const Evidence& evidence) {
 
 EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
     EndpointVerdict verdict;
-    if (auto fault = conversation_fault(evidence, floor))
-        verdict.findings.push_back(std::move(*fault));
+    verdict.findings = path_and_conversation(evidence, floor);
     for (auto& fault : rules::certificate_faults(evidence, floor))
         verdict.findings.push_back(std::move(fault));
     std::stable_sort(
@@ -86,6 +125,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
         verdict.findings.empty() ? rules::healthy(evidence) : verdict.findings.front();
     for (auto& note : rules::dialog_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : rules::tls_notes(evidence)) verdict.notes.push_back(std::move(note));
+    for (auto& note : rules::outbound_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : server_notes(evidence)) verdict.notes.push_back(std::move(note));
     return verdict;
 }

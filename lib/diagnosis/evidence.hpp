@@ -99,6 +99,7 @@ struct TcpCounters {
     std::uint32_t out_of_order_segments = 0;  // tcpi_rcv_ooopack
     std::uint32_t retransmits_total = 0;
     std::uint32_t retransmits_outstanding = 0;  // tcpi_retrans: repeats not acknowledged yet
+    std::uint32_t timeouts = 0;  // tcpi_retransmits: of the timer, since the last progress
     std::uint32_t dsack_duplicates = 0;
     std::uint32_t rtt_microseconds = 0;
     std::uint32_t retransmission_timeout_microseconds = 0;  // tcpi_rto; doubled while it runs

@@ -88,20 +88,9 @@ struct Picture {
 };
 
 // Probability that every large transmission was lost and only `small_lost` of the small ones, when
-// loss does not depend on size: the tail of the hypergeometric distribution, C(n + s, s) / C(n + s
-// + k, s + k). Without small losses it is size_split_probability().
+// loss does not depend on size.
 double chance_of_split(const Picture& picture) {
-    if (picture.small_lost == 0)
-        return size_split_probability(picture.small_received, picture.large_lost);
-    // Smaller counts only make the claim weaker, and keep the loop short.
-    constexpr std::uint32_t enough = 10'000;
-    if (picture.small_lost > enough) return 1.0;
-    const double small_lost = picture.small_lost;
-    const double small = std::min(picture.small_received, enough) + small_lost;
-    double chance = 1.0;
-    for (std::uint32_t i = 1; i <= std::min(picture.large_lost, enough); ++i)
-        chance *= (small_lost + i) / (small + i);
-    return chance;
+    return size_split_probability(picture.small_received, picture.small_lost, picture.large_lost);
 }
 
 // The stalled first attempt that went on in the end is no stall.
@@ -514,6 +503,8 @@ Diagnosis healthy(const Evidence& evidence) {
         diagnosis.summary += "; " + sizes_in_words(evidence, *size);
         diagnosis.ruled_out = {"pmtu-black-hole", "peer-stall"};
     }
+    if (const auto outbound = outbound_sizes_in_words(evidence); !outbound.empty())
+        diagnosis.summary += "; " + outbound;
     constexpr double slow = 3.0;
     if (const double seconds = handshake_seconds(evidence); seconds >= slow)
         diagnosis.summary += fmt::format("; it took {:.1f} s", seconds);

@@ -62,7 +62,7 @@ json::object vantage_json(const Vantage& vantage) {
 
 json::object path_mtu_json(const Evidence& evidence) {
     const auto inbound = inbound_path(evidence);
-    const auto discovery = inbound_discovery_works(evidence);
+    const auto discovery = discovery_works(evidence);
     json::object object;
     object["inbound"] = bytes_or_null(inbound.path_mtu);
     object["inbound_exact"] = inbound.path_mtu.has_value() && inbound.exact;

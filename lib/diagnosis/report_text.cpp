@@ -118,8 +118,32 @@ std::string path_in_words(const Evidence& evidence) {
 std::string outbound_in_words(const Evidence& evidence) {
     const auto& path = evidence.outbound;
     if (!path.path_mtu) return "";
-    return fmt::format("{}{} bytes from us to the server", path.exact ? "" : "at least ",
-                       path.path_mtu->bytes);
+    const auto works = outbound_discovery_works(evidence);
+    return fmt::format("{}{} bytes from us to the server{}", path.exact ? "" : "at least ",
+                       path.path_mtu->bytes,
+                       !works   ? (path.exact ? ", as much as we can send" : "")
+                       : *works ? "; path MTU discovery works"
+                                : "; larger packets vanish, path MTU discovery fails");
+}
+
+// "1280-1500: all arrived", by flight.
+std::string flights_in_words(const Evidence& evidence) {
+    std::vector<std::string> parts;
+    for (const auto& flight : evidence.flights) {
+        if (flight.sent.empty()) continue;
+        auto text = fmt::format("up to {}: ",
+                                std::max_element(flight.sent.begin(), flight.sent.end())->bytes);
+        if (flight.shape == FlightShape::complete)
+            text += "all arrived";
+        else if (flight.fails)
+            text += fmt::format("nothing from {} on arrived", flight.fails->bytes);
+        else if (flight.shape == FlightShape::shrunk)
+            text += fmt::format("\"too big\", {}", flight.path_mtu_after.bytes);
+        else
+            text += to_string(flight.shape);
+        parts.push_back(std::move(text));
+    }
+    return joined(parts, "; ");
 }
 
 bool went_through(const Attempt& attempt) {
@@ -211,6 +235,7 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
     line("Path MTU", path_in_words(evidence));
     line("", outbound_in_words(evidence));
     line("Sizes tried", sizes_tried(evidence));
+    line("Sizes sent", flights_in_words(evidence));
     if (evidence.handshake) {
         line("TLS", tls_in_words(*evidence.handshake));
         if (evidence.handshake->certificate)

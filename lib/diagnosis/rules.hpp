@@ -42,6 +42,19 @@ Diagnosis healthy(const Evidence& evidence);
 // The first attempt went through, at once or late.
 bool first_attempt_completed(const Evidence& evidence);
 
+// outbound_rules.cpp: flights of large packets to the server.
+Finding outbound_black_hole(const Evidence& evidence);
+Diagnosis black_hole_both_ways(const Evidence& evidence, const Diagnosis& inbound,
+                               const Diagnosis& outbound);
+Finding outbound_lossy(const Evidence& evidence);
+// Some flights look like a hole, and it is not proven.
+Finding unexplained_outbound(const Evidence& evidence);
+// In either direction.
+Finding pmtu_reduced(const Evidence& evidence);
+// For healthy(); empty when it is not known.
+std::string outbound_sizes_in_words(const Evidence& evidence);
+std::vector<Note> outbound_notes(const Evidence& evidence);
+
 // tls_rules.cpp: the TLS layer spoke, or the connection ended in the handshake or after.
 Finding tls_trouble(const Evidence& evidence);
 std::vector<Note> tls_notes(const Evidence& evidence);

@@ -55,6 +55,7 @@ struct Plan {
     Mss mss;
     bool proven;
     bool stripped = false;    // STARTTLS was taken away: the path is not what has to be mended
+    Direction direction;      // which is ill
     std::string destination;  // address
     std::string next_hop;     // verbatim; empty when it cannot be printed safely
 };
@@ -194,12 +195,37 @@ std::optional<Suggestion> route_mtu(const Plan& plan) {
     return suggestion;
 }
 
-constexpr std::string_view router_reason =
-    "For a router of yours on the path, whose hosts all have this trouble: it lowers the MSS in "
-    "the SYN of "
-    "both sides, so neither sends what does not fit. One direction, or a clamp in OUTPUT, mends "
-    "one "
-    "direction only.";
+// A SYN from us tells the server what to send, a SYN from the server tells us: only the ill
+// direction is touched.
+std::string router_reason(const Plan& plan) {
+    const std::string whose =
+        "For a router of yours on the path, whose hosts all have this trouble: it lowers the MSS "
+        "in "
+        "the SYN ";
+    switch (plan.direction) {
+        case Direction::inbound:
+            return whose +
+                   "that goes to the server, so the server does not send what does not fit. Our "
+                   "own packets are not touched: they fit.";
+        case Direction::outbound:
+            return whose +
+                   "that comes from the server, so nobody sends it what does not fit. Its own "
+                   "packets are not touched: they fit.";
+        case Direction::both:
+            break;
+    }
+    return whose +
+           "of both sides, so neither sends what does not fit. One direction, or a clamp in "
+           "OUTPUT, "
+           "mends one direction only.";
+}
+
+// Addresses of the server that a SYN is matched by: `to`, `from`, or both.
+std::vector<std::string_view> sides(const Plan& plan, std::string_view to, std::string_view from) {
+    if (plan.direction == Direction::inbound) return {to};
+    if (plan.direction == Direction::outbound) return {from};
+    return {to, from};
+}
 
 // Letters and digits only, so that each destination has a table that can be taken away alone.
 std::string nft_table(const Plan& plan) {
@@ -218,13 +244,13 @@ Suggestion mss_clamp_nft(const Plan& plan) {
     };
     auto suggestion = begin(plan, SuggestionKind::mss_clamp_nft);
     suggestion.scope = "a router of yours with nftables, this destination";
-    suggestion.why = std::string{router_reason};
+    suggestion.why = router_reason(plan);
     suggestion.commands = {
         fmt::format("nft add table inet {}", table),
         fmt::format(
             "nft add chain inet {} forward '{{ type filter hook forward priority mangle; }}'",
-            table),
-        rule("daddr"), rule("saddr")};
+            table)};
+    for (const auto side : sides(plan, "daddr", "saddr")) suggestion.commands.push_back(rule(side));
     suggestion.verify = {fmt::format("nft list table inet {}", table), probe_command(plan)};
     suggestion.undo = {fmt::format("nft delete table inet {}", table)};
     return suggestion;
@@ -238,18 +264,22 @@ Suggestion mss_clamp_iptables(const Plan& plan) {
     };
     auto suggestion = begin(plan, SuggestionKind::mss_clamp_iptables);
     suggestion.scope = "a router of yours with iptables, this destination";
-    suggestion.why = std::string{router_reason};
-    suggestion.commands = {rule('A', "-d"), rule('A', "-s")};
+    suggestion.why = router_reason(plan);
+    for (const auto side : sides(plan, "-d", "-s")) {
+        suggestion.commands.push_back(rule('A', side));
+        suggestion.undo.push_back(rule('D', side));
+    }
     suggestion.verify = {
         fmt::format("{} -t mangle -S FORWARD", is_v6(plan) ? "ip6tables" : "iptables"),
         probe_command(plan)};
-    suggestion.undo = {rule('D', "-d"), rule('D', "-s")};
     return suggestion;
 }
 
-bool handshake_fails(DiagnosisId id) {
-    switch (id) {
+bool handshake_fails(const Diagnosis& diagnosis) {
+    switch (diagnosis.id) {
         case DiagnosisId::pmtu_black_hole:
+            // Towards the server a ClientHello passes and a message does not.
+            return diagnosis.direction != Direction::outbound;
         case DiagnosisId::peer_stall:
         case DiagnosisId::reset_in_handshake:
         case DiagnosisId::tls_alert:
@@ -320,7 +350,6 @@ std::string_view to_string(SuggestionKind kind) { return name_in(kind_names, kin
 
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context) {
     const bool stripped = diagnosis.id == DiagnosisId::starttls_stripped;
-    if (!handshake_fails(diagnosis.id) && !stripped) return {};
     const auto& verbatim = context.next_hop_verbatim;
     const auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
     const auto size = diagnosis.path_mtu.value_or(PathMtu{});
@@ -330,6 +359,7 @@ std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionCont
                     .mss = mss,
                     .proven = diagnosis.usable_mss == mss,
                     .stripped = stripped,
+                    .direction = diagnosis.direction.value_or(Direction::both),
                     .destination = context.host.destination.to_string(),
                     .next_hop = safe_word(spelled, "._:@[]-") ? spelled : std::string{}};
     std::vector<Suggestion> list;
@@ -337,7 +367,7 @@ std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionCont
         sensible(size, context.host.destination.family()) &&
         !context.host.destination.is_unspecified())
         mend_path(list, plan);
-    add(list, tls_policy(plan));
+    if (handshake_fails(diagnosis) || stripped) add(list, tls_policy(plan));
     return list;
 }
 

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Where nothing is wrong, nothing is said.
-#   healthy_test.sh BIN_DIR SCENARIO INBOUND
+#   healthy_test.sh BIN_DIR SCENARIO DIAGNOSIS INBOUND
 set -euo pipefail
 # shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
 lab_test "$2" "$1"
 clear_text_seen() { [ -n "$(clear_text_deliveries)" ]; }
-inbound=$3
+diagnosis=$3 inbound=$4
 postfathom_start
 hook_postfix
 
-step "an operator's probe finds the destination healthy"
+step "an operator's probe finds the destination $diagnosis, which is no fault"
 report=$(postfathom probe example.net --json) || fail "exit status $?: $report"
-expect "diagnosis" "$(jq -r .diagnosis.id <<<"$report")" healthy
+expect "diagnosis" "$(jq -r .diagnosis.id <<<"$report")" "$diagnosis"
 expect "path MTU" "$(jq '.endpoints[0].path_mtu.inbound' <<<"$report")" "$inbound"
 expect "protocol" "$(jq -r '.endpoints[0].handshake.protocol' <<<"$report")" TLSv1.3
 expect "path suggestions" "$(jq '.suggestions | length' <<<"$report")" 0
@@ -21,7 +21,7 @@ expect "path suggestions" "$(jq '.suggestions | length' <<<"$report")" 0
 step "the daemon agrees, and mail passes without tag or header"
 curl -sf --unix-socket "$LAB_DIR/postfathom/run/admin.sock" -d '{"destination":"example.net","wait":true}' \
   http://localhost/v1/probe >"$LAB_DIR/answer.json" || fail "POST /v1/probe"
-wait_for 10 "the verdict" verdict_is example.net healthy
+wait_for 10 "the verdict" verdict_is example.net "$diagnosis"
 send_mail
 wait_for 20 "the message" mail_has_arrived 1
 expect "headers" "$(mailbox | grep -ci '^X-Postfathom' || true)" 0

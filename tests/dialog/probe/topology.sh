@@ -4,7 +4,7 @@
 #
 #   client 192.0.2.2 ---- router ---- 198.51.100.2 server
 #
-# set_path MTU: packets to the client above MTU vanish at the router, and its ICMP errors are dropped.
+# The router decides how large the packets are that pass in each direction: see set_path.
 set -euo pipefail
 
 for tool in ip nft openssl; do
@@ -62,14 +62,28 @@ make_links() {
   ip -n "$server" link set lan gso_max_segs "${GSO_SEGMENTS:-1}"
 }
 
-# set_path MTU [icmp]: with `icmp` path MTU discovery works.
+# set_path INBOUND [icmp|OUTBOUND [icmp]]: the router forwards no larger packets to the client, and none
+# larger than OUTBOUND (1500 when it is not said) to the server. Its ICMP errors are dropped; with `icmp`
+# path MTU discovery works.
 set_path() {
+  local -r inbound=$1
+  local outbound=1500
+  shift
+  [ "${1:-icmp}" = icmp ] || { outbound=$1; shift; }
   in_router nft flush ruleset
-  ip -n "$router" link set toclient mtu "$1"
+  # Each direction by its route: a veth drops what is larger than the MTU of the receiving end, so the
+  # MTU of a link is a limit in both.
+  ip -n "$router" route replace 192.0.2.0/24 dev toclient src 192.0.2.1 mtu "$inbound"
+  ip -n "$router" route replace 198.51.100.0/24 dev toserver src 198.51.100.1 mtu "$outbound"
+  ip -n "$router" -6 route replace 2001:db8:1::/64 dev toclient proto kernel metric 256 mtu "$inbound"
+  ip -n "$router" -6 route replace 2001:db8:2::/64 dev toserver proto kernel metric 256 mtu "$outbound"
   # The kernels forget what they learned.
-  ip -n "$server" route flush cache
-  ip -n "$server" -6 route flush cache
-  [ "${2:-}" = icmp ] && return
+  local ns
+  for ns in "$client" "$server"; do
+    ip -n "$ns" route flush cache
+    ip -n "$ns" -6 route flush cache
+  done
+  [ "${1:-}" = icmp ] && return
   in_router nft -f - <<'RULES'
 table inet hole {
   chain output {

@@ -12,7 +12,7 @@ for family in 4 6; do
   scenario "discovery-works-ipv$family" "a middle link of 1400 bytes, and \"too big\" messages arrive"
   path both=1400
   probe "-$family"
-  expect id=healthy severity=ok inbound=1400 discovery=true
+  expect id=pmtu-reduced severity=notice inbound=1400 discovery=true
 
   scenario "too-big-stopped-at-the-server-ipv$family" "\"too big\" is sent, and the server's own firewall drops it"
   path both=1400 too-big=stopped-at-the-server

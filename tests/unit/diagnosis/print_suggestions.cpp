@@ -13,7 +13,9 @@ int main(int argc, char** argv) {
     context.host.interface = "wg0";
     context.host.interface_kind = "wireguard";
     context.host.interface_mtu = PathMtu{8921};
-    for (const auto& suggestion : suggest(test::black_hole(1400, address), context)) {
+    auto hole = test::black_hole(1400, address);
+    hole.direction = Direction::both;
+    for (const auto& suggestion : suggest(hole, context)) {
         if (suggestion.kind == SuggestionKind::tls_policy) continue;  // a line of a table
         for (const auto& line :
              std::string_view{argv[1]} == "undo" ? suggestion.undo : suggestion.commands)

@@ -45,6 +45,27 @@ class RandomEvidence {
         return result;
     }
 
+    OutboundFlight flight() {
+        OutboundFlight result;
+        result.shape = static_cast<FlightShape>(below(5));
+        result.outcome = static_cast<Outcome>(below(15));
+        for (std::uint32_t i = below(11); i > 0; --i) result.sent.push_back(PathMtu{size()});
+        if (!one_in(4)) result.passes = PathMtu{size()};
+        if (!one_in(4)) result.fails = PathMtu{size()};
+        result.small_acked = count();
+        result.small_lost = one_in(2) ? 0 : count();
+        result.large_lost = count();
+        result.fails_lost = count();
+        result.readings = one_in(3) ? count() : 1;
+        result.path_mtu_before = PathMtu{size()};
+        result.path_mtu_after = one_in(2) ? result.path_mtu_before : PathMtu{size()};
+        result.answered = one_in(2);
+        result.counters.retransmits_total = count();
+        result.counters.dsack_duplicates = count();
+        result.counters.advertised_mss = size();
+        return result;
+    }
+
     Evidence evidence() {
         auto result = at_server(one_in(2) ? "192.0.2.1" : "2001:db8::1");
         const auto attempts = below(9);
@@ -54,6 +75,9 @@ class RandomEvidence {
         result.outcome =
             as_first ? result.attempts.front().outcome : static_cast<Outcome>(below(15));
         result.first_attempt_recovered = one_in(6);
+        if (result.reached >= Phase::handshake)
+            for (std::uint32_t i = below(5); i > 0; --i) result.flights.push_back(flight());
+        if (one_in(3)) result.outbound = {PathMtu{size()}, one_in(2)};
         if (one_in(3)) result.reply = "421 4.7.0 try later";
         if (one_in(3)) result.inbound = {PathMtu{size()}, one_in(2)};
         if (one_in(2)) result.handshake = handshake();

@@ -19,10 +19,27 @@ std::uint64_t sum(const Evidence& evidence, std::uint32_t Attempt::* counter) {
 }
 
 // The conditions of a conviction, written down a second time and in another way.
-void check_conviction(const Evidence& evidence, const Diagnosis& hole) {
+void check_outbound_conviction(const Evidence& evidence, const Diagnosis& hole) {
     CHECK(hole.severity == Severity::critical);
-    CHECK(hole.direction == Direction::inbound);
+    std::size_t lost_above = 0;
+    std::size_t arrived = 0;
+    for (const auto& flight : evidence.flights) {
+        if (flight.passes) ++arrived;
+        if (flight.passes && hole.direction == Direction::outbound)
+            CHECK(*flight.passes <= *hole.path_mtu);
+        if (flight.shape != FlightShape::hole || !flight.fails || flight.fails <= hole.path_mtu)
+            continue;
+        if (flight.large_lost == 0) continue;
+        ++lost_above;
+    }
+    CHECK(lost_above >= 2);
+    CHECK(arrived >= 1);
+}
+
+void check_conviction(const Evidence& evidence, const Diagnosis& hole) {
     REQUIRE(hole.path_mtu);
+    if (hole.direction != Direction::inbound) return check_outbound_conviction(evidence, hole);
+    CHECK(hole.severity == Severity::critical);
     const auto size = *hole.path_mtu;
     std::size_t lost_above = 0;
     std::size_t arrived = 0;
@@ -62,7 +79,8 @@ void check_consistent(const Evidence& evidence, const EndpointVerdict& verdict) 
         CHECK(finding.severity <= found.severity);
         CHECK((finding.id == DiagnosisId::inconclusive) == (finding.severity == Severity::unknown));
         CHECK((finding.id == DiagnosisId::inconclusive) == !finding.settles.empty());
-        CHECK(finding.direction.has_value() == (finding.id == DiagnosisId::pmtu_black_hole));
+        CHECK(finding.direction.has_value() == (finding.id == DiagnosisId::pmtu_black_hole ||
+                                                finding.id == DiagnosisId::pmtu_reduced));
         if (finding.id == DiagnosisId::pmtu_black_hole) check_conviction(evidence, finding);
     }
     CHECK(std::isfinite(found.confidence));
@@ -78,16 +96,19 @@ void check_consistent(const Evidence& evidence, const EndpointVerdict& verdict) 
 TEST_CASE("any evidence gives a consistent verdict") {
     RandomEvidence random(20261123);
     std::size_t holes = 0;
+    std::size_t outbound_holes = 0;
     std::size_t healthy = 0;
     for (int i = 0; i < 20'000; ++i) {
         const auto evidence = random.evidence();
         const auto verdict = diagnose(evidence, static_cast<TlsLevel>(random.below(9)));
         check_consistent(evidence, verdict);
         holes += verdict.diagnosis.id == DiagnosisId::pmtu_black_hole;
+        outbound_holes += verdict.diagnosis.direction == Direction::outbound;
         healthy += verdict.diagnosis.id == DiagnosisId::healthy;
     }
     // Else the checks above looked at nothing.
     CHECK(holes > 10);
+    CHECK(outbound_holes > 10);
     CHECK(healthy > 100);
 }
 

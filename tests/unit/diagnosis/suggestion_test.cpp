@@ -28,7 +28,9 @@ const Suggestion* of_kind(const std::vector<Suggestion>& list, SuggestionKind ki
 TEST_CASE(
     "a black hole behind a tunnel: the tunnel first, then this destination, then routers, then "
     "TLS") {
-    const auto list = suggest(black_hole(1400), behind_tunnel());
+    auto hole = black_hole(1400);
+    hole.direction = Direction::both;
+    const auto list = suggest(hole, behind_tunnel());
     CHECK(kinds(list) == std::vector<std::string_view>{"tunnel-mtu", "route-mtu", "mss-clamp-nft",
                                                        "mss-clamp-iptables", "tls-policy"});
     const auto& tunnel = list[0];
@@ -262,4 +264,40 @@ TEST_CASE("the path is mended only where the path is ill") {
     auto missing = black_hole(1400);
     missing.id = DiagnosisId::starttls_missing;
     CHECK(suggest(missing, plain_host()).empty());
+}
+
+TEST_CASE("a router touches only the direction that is ill") {
+    struct Row {
+        Direction direction;
+        std::vector<std::string> sides;      // of nft
+        std::vector<std::string> not_sides;  // of nft
+        std::size_t rules;
+        bool tls_policy;
+    };
+    const Row rows[] = {
+        {Direction::inbound, {"ip daddr"}, {"ip saddr"}, 1, true},
+        {Direction::outbound, {"ip saddr"}, {"ip daddr"}, 1, false},
+        {Direction::both, {"ip daddr", "ip saddr"}, {}, 2, true},
+    };
+    for (const auto& row : rows) {
+        CAPTURE(to_string(row.direction));
+        auto hole = black_hole(1400);
+        hole.direction = row.direction;
+        const auto list = suggest(hole, behind_tunnel());
+        const auto* nft = of_kind(list, SuggestionKind::mss_clamp_nft);
+        const auto* iptables = of_kind(list, SuggestionKind::mss_clamp_iptables);
+        REQUIRE(nft);
+        REQUIRE(iptables);
+        std::string all;
+        for (const auto& command : nft->commands) all += command + '\n';
+        for (const auto& side : row.sides) CHECK(all.find(side) != std::string::npos);
+        for (const auto& side : row.not_sides) CHECK(all.find(side) == std::string::npos);
+        CHECK(nft->commands.size() == 2 + row.rules);
+        CHECK(iptables->commands.size() == row.rules);
+        CHECK(iptables->undo.size() == row.rules);
+        // A route's MTU mends both.
+        REQUIRE(of_kind(list, SuggestionKind::route_mtu));
+        // Only where a handshake fails does Postfix go on in clear text.
+        CHECK((of_kind(list, SuggestionKind::tls_policy) != nullptr) == row.tls_policy);
+    }
 }
