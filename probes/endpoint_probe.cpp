@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "probes/datagram_probe.hpp"
 #include "probes/handshake_probe.hpp"
 #include "probes/host_facts.hpp"
 #include "probes/inbound_probe.hpp"
@@ -29,6 +30,7 @@ Vantage vantage_before(const ProbePlan& plan) {
     if (const auto facts = host_facts(address, plan.source)) {
         vantage.interface = facts->interface;
         vantage.interface_mtu = facts->interface_mtu;
+        vantage.route_mtu_learned = facts->mtu_learned;
         if (!plan.source && facts->source) vantage.source = *facts->source;
     }
     return vantage;
@@ -65,6 +67,7 @@ asio::awaitable<void> steps(EndpointRun& run) {
     co_await try_protocols(run);
     co_await try_resumption(run);
     co_await measure_outbound(run);
+    if (run.plan().datagrams) co_await send_datagrams(run);
 }
 
 asio::awaitable<Evidence> run_to_end(std::unique_ptr<EndpointRun> run) {

@@ -127,6 +127,7 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.max_connections = settings.max_connections;
     result.max_aborted = settings.max_connections;
     result.max_parallel = settings.parallel;
+    result.datagrams = settings.datagrams;
     result.try_resumption = request.try_resumption;
     result.pace = std::make_shared<ConnectionPace>(request.apart);
     return result;

@@ -99,6 +99,7 @@ struct Route {
     std::uint32_t priority = 0;
     std::uint32_t mtu = 0;
     std::uint32_t advertised_mss = 0;
+    bool expires = false;  // an exception that the kernel learned
 };
 
 std::uint32_t metric(const nlattr* metrics, int wanted) {
@@ -109,6 +110,13 @@ std::uint32_t metric(const nlattr* metrics, int wanted) {
             value = mnl_attr_get_u32(attribute);
     });
     return value;
+}
+
+bool expires(const nlattr* attribute) {
+    rta_cacheinfo info{};
+    if (mnl_attr_get_payload_len(attribute) < sizeof info) return false;
+    std::memcpy(&info, mnl_attr_get_payload(attribute), sizeof info);
+    return info.rta_expires > 0;
 }
 
 Route read_route(const nlmsghdr* message) {
@@ -128,6 +136,9 @@ Route read_route(const nlmsghdr* message) {
                 break;
             case RTA_PRIORITY:
                 route.priority = mnl_attr_get_u32(attribute);
+                break;
+            case RTA_CACHEINFO:
+                route.expires = expires(attribute);
                 break;
             case RTA_METRICS:
                 route.mtu = metric(attribute, RTAX_MTU);
@@ -227,6 +238,7 @@ Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<I
     facts.interface = link->name;
     facts.interface_mtu = link->mtu;
     facts.interface_kind = link->kind;
+    facts.mtu_learned = way->mtu != 0 && way->expires;
     // The entry of the table, unlike the way, tells a configured source from a chosen one.
     if (const auto entry = find_route(*socket, destination, source, RTM_F_FIB_MATCH)) {
         facts.source = entry->preferred_source;

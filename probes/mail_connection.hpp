@@ -69,6 +69,8 @@ struct ProbePlan {
     std::uint32_t max_parallel = 4;
     // None: connections may follow at once, as many as the steps want.
     std::shared_ptr<ConnectionPace> pace;
+    // Datagrams around the size that was found, to learn who says "too big".
+    bool datagrams = true;
     // What earlier probes of this path found, to need fewer connections now.
     InboundPath inbound_before;
     OutboundPath outbound_before;

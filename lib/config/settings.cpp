@@ -284,6 +284,10 @@ std::vector<SettingRow> make_rows() {
             "probe.parallel", 2, 16, POSTFATHOM_MEMBER(probe.parallel),
             "Most connections to one endpoint at a time; the search for a size needs at least two, "
             "as the first one stays open meanwhile."),
+        boolean(
+            "probe.datagrams", POSTFATHOM_MEMBER(probe.datagrams),
+            "After a size was found that does not pass, send a few UDP and ICMP echo packets of "
+            "about that size to the server's address, to learn which router drops them."),
         duration("probe.back_off", 1s, 24h, POSTFATHOM_MEMBER(probe.back_off),
                  "How long a server that asks us to come again later (421, a rate limit) is left "
                  "alone, unless a person asks; doubles each time that it asks again."),

@@ -59,6 +59,7 @@ struct Settings {
         std::chrono::milliseconds budget_window{600'000};
         std::chrono::milliseconds apart{1000};  // from one connection to an endpoint to the next
         std::uint32_t parallel = 4;             // connections to one endpoint at a time
+        bool datagrams = true;                  // see probes/datagram_probe.hpp
         // After a server asked us to come again later; doubles while it keeps asking.
         std::chrono::milliseconds back_off{600'000};
         std::chrono::milliseconds longest_back_off{14'400'000};

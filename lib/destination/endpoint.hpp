@@ -41,6 +41,9 @@ struct Vantage {
     // The MTU the kernel uses for this destination now; below interface_mtu when a route or a
     // learned path MTU says so.
     std::optional<PathMtu> route_mtu;
+    // It was learned (an ICMP error, or a probe before us) and will be forgotten; else a route has
+    // it.
+    bool route_mtu_learned = false;
 
     bool operator==(const Vantage&) const = default;
 };

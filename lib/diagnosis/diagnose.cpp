@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/diagnosis/notes.hpp"
 #include "lib/diagnosis/rules.hpp"
 #include "lib/diagnosis/server_words.hpp"
 
@@ -127,6 +128,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
     for (auto& note : rules::tls_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : rules::outbound_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : server_notes(evidence)) verdict.notes.push_back(std::move(note));
+    for (auto& note : path_notes(evidence)) verdict.notes.push_back(std::move(note));
     return verdict;
 }
 

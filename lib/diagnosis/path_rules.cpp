@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "lib/diagnosis/diagnose.hpp"
+#include "lib/diagnosis/notes.hpp"
 #include "lib/diagnosis/rules.hpp"
 
 namespace postfathom {
@@ -502,6 +503,14 @@ Diagnosis healthy(const Evidence& evidence) {
         diagnosis.path_mtu_exact = evidence.inbound.exact && evidence.inbound.path_mtu == size;
         diagnosis.summary += "; " + sizes_in_words(evidence, *size);
         diagnosis.ruled_out = {"pmtu-black-hole", "peer-stall"};
+    }
+    if (masked_by_cache(evidence)) {
+        diagnosis.summary += fmt::format(
+            "; larger ones were not asked for, because the kernel has learned a path MTU of {} "
+            "bytes: "
+            "a black hole above (pmtu-black-hole) would be masked until it forgets",
+            evidence.vantage.route_mtu->bytes);
+        diagnosis.ruled_out = {"peer-stall"};
     }
     if (const auto outbound = outbound_sizes_in_words(evidence); !outbound.empty())
         diagnosis.summary += "; " + outbound;

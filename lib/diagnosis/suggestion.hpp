@@ -19,6 +19,7 @@ struct HostFacts {
     std::string interface;
     std::optional<IpAddress> source;  // preferred source of the route
     std::optional<PathMtu> interface_mtu;
+    bool mtu_learned = false;  // the kernel holds a path MTU for the destination that expires
     // Kind of the interface as the kernel names it ("wireguard", "gre", "vxlan", "ppp", "tun",
     // "veth",
     // ...; empty for a plain device).
