@@ -11,5 +11,18 @@ for family in 4 6; do
     probe "-$family"
     expect id=pmtu-black-hole direction=inbound severity=critical inbound=$size inbound_exact=true proven=true
     never peer-stall lossy-path
+
+    scenario "hole-outbound-$size-ipv$family" "what we send above $size bytes vanishes, and the handshake completes"
+    path outbound=$size too-big=never-sent
+    probe "-$family"
+    expect id=pmtu-black-hole direction=outbound severity=critical inbound=1500 outbound=$size outbound_exact=true proven=true
+    never peer-stall lossy-path path-mtu-learned
+
+    scenario "hole-both-$size-ipv$family" "packets above $size bytes vanish in both directions"
+    path both=$size too-big=never-sent
+    probe "-$family"
+    expect id=pmtu-black-hole direction=both severity=critical inbound=$size inbound_exact=true outbound=$size \
+      outbound_exact=true proven=true
+    never peer-stall lossy-path
   done
 done

@@ -7,7 +7,13 @@ about_mtu
 for family in 4 6; do
   scenario "healthy-ipv$family" "1500 bytes everywhere"
   probe "-$family"
-  expect id=healthy severity=ok inbound=1500
+  expect id=healthy severity=ok inbound=1500 outbound=1500 outbound_exact=true
+
+  scenario "discovery-works-outbound-ipv$family" "\"too big\" messages arrive, for what we send"
+  path outbound=1400
+  probe "-$family"
+  expect id=pmtu-reduced direction=outbound severity=notice inbound=1500 outbound=1400 outbound_exact=true \
+    discovery=true notes=path-mtu-learned
 
   scenario "discovery-works-ipv$family" "a middle link of 1400 bytes, and \"too big\" messages arrive"
   path both=1400
@@ -22,12 +28,12 @@ for family in 4 6; do
   scenario "jumbo-ends-ipv$family" "9000 bytes at both ends over a middle of 1500"
   path client-mtu=9000 server-mtu=9000 too-big=never-sent
   probe "-$family"
-  expect id=pmtu-black-hole direction=inbound inbound=1500 inbound_exact=true
+  expect id=pmtu-black-hole direction=both inbound=1500 inbound_exact=true outbound=1500 outbound_exact=true
 
   scenario "jumbo-all-the-way-ipv$family" "9000 bytes everywhere"
   path client-mtu=9000 server-mtu=9000 both=9000
   probe "-$family"
-  expect id=healthy severity=ok
+  expect id=healthy severity=ok outbound=9000 outbound_exact=true
 
   scenario "jumbo-at-our-end-ipv$family" "an interface of 8921 bytes, a server with 1500, a middle of 1400"
   path client-mtu=8921 both=1400 too-big=never-sent
@@ -71,7 +77,7 @@ expect id=pmtu-black-hole direction=inbound inbound=1400 inbound_exact=true
 scenario clamp-inbound-only "segments towards us are clamped, and arrive"
 path both=1400 too-big=never-sent clamp-inbound=1360
 probe -4
-expect inbound=1400
+expect id=pmtu-black-hole direction=outbound inbound=1400 outbound=1400 outbound_exact=true
 
 scenario clamp-outbound-only "only the segments that we send are clamped"
 path both=1400 too-big=never-sent clamp-outbound=1360
