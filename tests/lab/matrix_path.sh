@@ -28,6 +28,8 @@ path_up() {
     ip netns exec "$ns" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv4.tcp_no_metrics_save=1
     ip -n "$ns" link set lo up
   done
+  # One scenario's datagrams may not use up what the next one is answered.
+  in_server sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
   ip -n "$path_client" link add wan type veth peer name client netns "$path_router"
   ip -n "$path_server" link add lan type veth peer name server netns "$path_router"
   # The router's interfaces take everything: its routes decide.

@@ -9,7 +9,8 @@ for family in 4 6; do
     scenario "hole-inbound-$size-ipv$family" "what the server sends above $size bytes vanishes"
     path inbound=$size too-big=never-sent
     probe "-$family"
-    expect id=pmtu-black-hole direction=inbound severity=critical inbound=$size inbound_exact=true proven=true
+    expect id=pmtu-black-hole direction=inbound severity=critical inbound=$size inbound_exact=true outbound=1500 \
+      outbound_exact=true proven=true
     never peer-stall lossy-path
 
     scenario "hole-outbound-$size-ipv$family" "what we send above $size bytes vanishes, and the handshake completes"

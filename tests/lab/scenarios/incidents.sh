@@ -23,26 +23,26 @@ expect id=healthy inbound=1500
 scenario container-over-tunnel "a container network over a WireGuard link, after an upgrade"
 path both=1355 too-big=never-sent
 probe -4
-expect id=pmtu-black-hole inbound=1355 inbound_exact=true
+expect id=pmtu-black-hole direction=both inbound=1355 inbound_exact=true outbound=1355 outbound_exact=true
 
 # Packets above 1372 bytes hang from one host to the other and not back; pings of any size are answered, because an
 # echo reply may be cut into fragments (RFC 1191 is about packets that may not).
 scenario ping-is-fine "one direction hangs above 1372 bytes, and ping shows nothing"
 path inbound=1372 too-big=never-sent
 probe -4
-expect id=pmtu-black-hole direction=inbound inbound=1372 inbound_exact=true
+expect id=pmtu-black-hole direction=inbound inbound=1372 inbound_exact=true outbound=1500
 
 # The tunnel's router says "too big" as it should; the server's firewall lets no ICMP in, and it repeats the same size.
 scenario server-ignores-too-big "a server behind a firewall repeats the same size after \"too big\""
 path inbound=1420 outbound=1420 too-big=stopped-at-the-server
 probe -4
-expect id=pmtu-black-hole direction=inbound inbound=1420 inbound_exact=true
+expect id=pmtu-black-hole direction=inbound inbound=1420 inbound_exact=true outbound=1420
 
 # People lowered the MTU of a VPN client from 1400 to 1380 to 1320 until it worked.
 scenario lowered-by-guessing "a VPN that carries 1320 bytes"
 path both=1320 too-big=never-sent
 probe -4
-expect id=pmtu-black-hole inbound=1320 inbound_exact=true
+expect id=pmtu-black-hole direction=both inbound=1320 inbound_exact=true outbound=1320 outbound_exact=true
 
 # A capture showed packets of 2958 bytes with the don't-fragment bit: cards cut them later, so they were no clue.
 scenario packets-of-2958-bytes "captures show packets that no link carries"
@@ -50,12 +50,26 @@ path inbound=1450 too-big=never-sent offload=2
 probe -4
 expect id=pmtu-black-hole direction=inbound inbound=1450 inbound_exact=true
 
+# Clients whose ClientHello of 1900 bytes did not fit through a WireGuard tunnel hung in the handshake, and others were
+# well: a router clamped the segments of one direction only, and its owner added the rule for the other.
+scenario large-hello-over-tunnel "large ClientHellos hang in a tunnel, small ones do not; one direction is clamped"
+path both=1420 too-big=never-sent clamp-inbound=1380
+probe -4
+expect id=pmtu-black-hole direction=outbound inbound=1420 outbound=1420 outbound_exact=true
+never large-hello-intolerance size-specific-loss
+
+# "Timeout after DATA" from some senders, small mail fine: segments of full size to a mail server were lost.
+scenario small-mail-is-fine "handshakes pass, and large messages from us hang in DATA"
+path outbound=1454 too-big=never-sent
+probe -4
+expect id=pmtu-black-hole direction=outbound inbound=1500 outbound=1454 outbound_exact=true
+
 group suspected-mtu
 
 # Messages were cut at exactly 65536 bytes whatever MTU and MSS were set to: a device on the way ended connections.
 scenario message-cut-at-65536 "connections end after 65536 bytes"
 path 'rule=ct original bytes > 65536 drop'
-expect id=healthy inbound=1500
+expect id=healthy inbound=1500 outbound=1500
 never pmtu-black-hole pmtu-reduced
 
 # A handshake that failed with 1500 bytes everywhere: a protocol setting, and beside it an IPv6 address without a way.
