@@ -26,6 +26,8 @@ struct ProbeOptions {
     std::string name;
     std::string ca_file;
     std::string source;
+    std::uint32_t hello_bytes = 0;  // 0: as Postfix
+    bool sizes = false;
     bool v4 = false;
     bool v6 = false;
     std::string timeout;  // a duration such as "90s"; empty: probe.timeout

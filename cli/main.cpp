@@ -52,6 +52,12 @@ void add_probe(CommandLine& line) {
     command->add_option("--name", options.name,
                         "Name to send as SNI and to check the certificate against");
     command->add_option("--ca-file", options.ca_file, "PEM file with trust anchors");
+    command
+        ->add_option("--hello-bytes", options.hello_bytes,
+                     "send a ClientHello of so many bytes, as a program that fails does")
+        ->check(CLI::Range(1, 16384));
+    command->add_flag("--sizes", options.sizes,
+                      "ask with requests of sizes that middleboxes are known to drop");
     command->add_option("--source", options.source, "Local address to probe from");
     auto* v4 = command->add_flag("-4", options.v4, "IPv4 only");
     command->add_flag("-6", options.v6, "IPv6 only")->excludes(v4);

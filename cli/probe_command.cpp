@@ -106,6 +106,8 @@ Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& set
     if (!options.compare && !options.ports.empty()) request.port = options.ports.front();
     request.name = options.name;
     request.ca_file = options.ca_file;
+    request.hello_bytes = options.hello_bytes;
+    request.ask_sizes = options.sizes;
     request.floor = settings.tls.floor;
     request.try_resumption = true;
     const auto services = services_of(options);

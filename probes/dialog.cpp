@@ -43,6 +43,8 @@ void Dialog::refuse(ProtocolFault fault, std::string_view quoted) {
 
 void Dialog::receive(std::string_view bytes) {
     for (std::size_t i = 0; i < bytes.size() && step_ != Step::close; ++i) {
+        // Whoever holds the conversation reads on.
+        if (step_ == Step::hold) return;
         if (step_ == Step::start_tls) {
             phase_ = Phase::starttls;
             return refuse(ProtocolFault::clear_text_before_tls, bytes.substr(i));

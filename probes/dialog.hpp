@@ -21,6 +21,7 @@ class Dialog {
 
     enum class Step {
         wait,       // for more from the server
+        hold,       // the caller asks something of its own, see hold_after_ehlo()
         start_tls,  // the caller runs the handshake, then calls tls_established()
         close,      // the conversation is over; outcome() says how
     };
@@ -37,6 +38,9 @@ class Dialog {
     // The server asks us to come again later: 421 (RFC 5321 section 3.8), BYE (RFC 3501 7.1.5).
     bool service_closing() const { return facts_.told_to_go; }
     const DialogFacts& facts() const { return facts_; }
+
+    // The conversation stops after the answer to EHLO, before STARTTLS. SMTP only.
+    void hold_after_ehlo() { hold_ = true; }
 
     // Clear text before TLS, what was inside the records after it. Nothing may come between the
     // reply to STARTTLS and our ClientHello: what does is refused (RFC 3207 section 6, RFC 9051
@@ -69,6 +73,7 @@ class Dialog {
     bool tls_ = false;
     bool greeted_ = false;
     bool starttls_offered_ = false;
+    bool hold_ = false;
 
   private:
     void refuse(ProtocolFault fault, std::string_view quoted);

@@ -10,6 +10,7 @@
 #include "probes/inbound_probe.hpp"
 #include "probes/outbound_probe.hpp"
 #include "probes/protocol_probe.hpp"
+#include "probes/question_probe.hpp"
 
 namespace postfathom {
 
@@ -64,10 +65,12 @@ asio::awaitable<void> steps(EndpointRun& run) {
     if (first->stalled()) co_await search_inbound(run, *first);
     first->close();
     if (first->ticket()) run.ticket = first->ticket();
-    co_await try_protocols(run);
-    co_await try_resumption(run);
     co_await measure_outbound(run);
+    // Also of a server that left the long ClientHello of that measurement without an answer.
+    co_await ask_questions(run);
+    co_await try_protocols(run);
     if (run.plan().datagrams) co_await send_datagrams(run);
+    co_await try_resumption(run);
 }
 
 asio::awaitable<Evidence> run_to_end(std::unique_ptr<EndpointRun> run) {

@@ -129,6 +129,8 @@ ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& 
     result.max_parallel = settings.parallel;
     result.datagrams = settings.datagrams;
     result.try_resumption = request.try_resumption;
+    result.hello_bytes = request.hello_bytes;
+    result.ask_sizes = request.ask_sizes;
     result.pace = std::make_shared<ConnectionPace>(request.apart);
     return result;
 }

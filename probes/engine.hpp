@@ -27,6 +27,8 @@ struct ProbeRequest {
     std::optional<IpAddress> source;    // bind to it
     std::optional<IpFamily> family;     // only this one
     TlsLevel floor = TlsLevel::may;
+    std::uint32_t hello_bytes = 0;  // see ProbePlan
+    bool ask_sizes = false;         // see ProbePlan
     // Set: probe just this endpoint (an observation named it) and resolve nothing.
     std::optional<Endpoint> only;
     // Decides for each endpoint whether it may be probed now, what it may be asked to bear and what

@@ -98,7 +98,8 @@ asio::awaitable<void> HandshakeProbe::shake(Time deadline, bool judge) {
 asio::awaitable<void> HandshakeProbe::start_handshake() {
     const auto& plan = connection_.plan();
     connection_.enter(Phase::handshake);
-    session_ = std::make_unique<TlsSession>(tls_, plan.server_name, plan.endpoint.name);
+    session_ =
+        std::make_unique<TlsSession>(tls_, plan.server_name, plan.endpoint.name, plan.hello_bytes);
     session_->handshake();
     auto hello = session_->take_output();
     attempt_.hello_bytes = static_cast<std::uint32_t>(hello.size());

@@ -58,7 +58,9 @@ MailConnection::MailConnection(const ProbePlan& plan, ConnectionShape shape, Pha
       dialog_(make_dialog(plan.endpoint.service, plan.ehlo_name)),
       allowed_(shape.allow.value_or(PathMtu{})),
       started_(Clock::now()),
-      phase_started_(started_) {}
+      phase_started_(started_) {
+    if (shape.hold_after_ehlo) dialog_->hold_after_ehlo();
+}
 
 MailConnection::~MailConnection() { close(); }
 

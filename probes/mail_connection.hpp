@@ -64,6 +64,11 @@ struct ProbePlan {
     // itself, whose handshakes left unfinished are counted by the server's fail2ban.
     std::uint32_t max_connections = 32;
     std::uint32_t max_aborted = 32;
+    // The ordinary ClientHello is filled up to so many bytes, as that of another program is; 0: it
+    // is what Postfix sends.
+    std::uint32_t hello_bytes = 0;
+    // Ask for the sizes that are known for trouble although nothing else points to them.
+    bool ask_sizes = false;
     // Steps that need several connections at a time make no more than this, those that are kept
     // open included.
     std::uint32_t max_parallel = 4;
@@ -82,10 +87,12 @@ struct ProbePlan {
 // What the TCP connection is like; see TCP_MAXSEG in tcp(7). None of it needs a privilege.
 struct ConnectionShape {
     // The largest packet that the server may send us; nothing: whatever this host takes.
-    std::optional<PathMtu> allow;
+    std::optional<PathMtu> allow{};
     // The limit holds for the server only: our own packets are as large as the route allows. Else
     // it holds for both directions.
     bool receive_only = false;
+    // Stop before STARTTLS: see Dialog::hold_after_ehlo().
+    bool hold_after_ehlo = false;
 };
 
 class MailConnection {
@@ -103,6 +110,7 @@ class MailConnection {
     // Connects and converses until TLS is to be started (ready_for_tls()) or it is over.
     asio::awaitable<void> open();
     bool ready_for_tls() const;
+    bool held() const { return socket_ && dialog_->step() == Dialog::Step::hold; }
 
     // Tells that TLS is established; converses inside it to the end, good-bye included.
     asio::awaitable<void> finish_inside(TlsSession& session);

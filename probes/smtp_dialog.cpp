@@ -137,6 +137,10 @@ void SmtpDialog::on_ehlo(const SmtpReply& reply) {
     const auto crossed_out = std::find_if(keywords.begin(), keywords.end(), is_crossed_out);
     if (crossed_out != keywords.end()) facts_.crossed_out = printable(*crossed_out, 64);
     phase_ = Phase::starttls;
+    if (hold_) {
+        step_ = Step::hold;
+        return;
+    }
     if (!starttls_offered_) return send_quit(Outcome::not_offered);
     output_ += "STARTTLS\r\n";
 }

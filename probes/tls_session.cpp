@@ -121,6 +121,7 @@ struct TlsSession::Impl {
     BIO* out = nullptr;
     std::string match_name;
     std::uint32_t filler = 0;  // bytes of the extension
+    bool padded = true;        // as OpenSSL does it, see configure_as_postfix()
     bool heard_tls = false;    // the first bytes looked like a TLS record
     std::string heard;         // the first bytes
     std::size_t received = 0;
@@ -132,8 +133,7 @@ TlsSession::TlsSession(const TlsContext& context, const std::string& server_name
     impl_->match_name = std::move(match_name);
     start(context, server_name);
     if (hello_bytes == 0) return;
-    // How large the rest is shows only in a ClientHello that is as large: a small one is padded
-    // (RFC 7685).
+    impl_->padded = false;
     impl_->filler = std::min(hello_bytes, largest_hello) / 2 + 1;
     start(context, server_name);
     handshake();
@@ -161,6 +161,7 @@ void TlsSession::start(const TlsContext& context, const std::string& server_name
     }
     if (context.ticket_) SSL_set_session(impl_->session.get(), context.ticket_.impl->session.get());
     SSL_set_ex_data(impl_->session.get(), 0, &impl_->filler);
+    if (!impl_->padded) SSL_clear_options(impl_->session.get(), SSL_OP_TLSEXT_PADDING);
     SSL_set_connect_state(impl_->session.get());
 }
 

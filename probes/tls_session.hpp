@@ -55,7 +55,8 @@ class TlsSession {
 
     // `server_name`: sent as SNI when not empty. `match_name`: held against the certificate; empty:
     // not. `hello_bytes`: the ClientHello, record header included, is filled up to exactly so many
-    // bytes with an extension that servers ignore; 0, or fewer than it has anyway: not.
+    // bytes with an extension that servers ignore, in place of the padding that OpenSSL adds to 512
+    // bytes (RFC 7685); fewer than it has anyway: just not padded; 0: as Postfix sends it.
     TlsSession(const TlsContext& context, const std::string& server_name, std::string match_name,
                std::uint32_t hello_bytes = 0);
     ~TlsSession();

@@ -37,16 +37,22 @@ namespace {
 
 // The precedence, in one place. One cause is named for a conversation that did not go through:
 //   1. what ended it before TLS: nothing after that was reached;
+//      (only that a request's size decides is known better by then);
 //   2. a black hole from the server to us, which needs the strongest evidence and explains every
 //      stall;
-//   3. loss that does not depend on size, which excludes a black hole;
-//   4. a mute peer, which needs silence at every size;
-//   5. what ended it inside TLS, what the TLS layer said, or how the connection ended;
-//   6. else the stall stays unexplained, and the report says what would settle it.
+//   3. sizes or divisions of our own requests that fail, between others that pass;
+//   4. loss that does not depend on size, which excludes a black hole;
+//   5. a mute peer, which needs silence at every size and shape;
+//   6. what ended it inside TLS, what the TLS layer said, or how the connection ended;
+//   7. else the stall stays unexplained, and the report says what would settle it.
 // Certificate faults are found beside it, from the handshake that completed.
 rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
+    if (evidence.reached < Phase::handshake)
+        if (auto found = rules::size_specific_loss(evidence)) return found;
     if (auto found = rules::before_tls(evidence, floor)) return found;
     if (auto found = rules::black_hole(evidence)) return found;
+    if (auto found = rules::size_specific_loss(evidence)) return found;
+    if (auto found = rules::large_hello_intolerance(evidence)) return found;
     if (auto found = rules::lossy_path(evidence)) return found;
     if (auto found = rules::peer_stall(evidence)) return found;
     if (auto found = rules::after_tls(evidence)) return found;

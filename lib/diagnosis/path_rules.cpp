@@ -356,6 +356,8 @@ Finding peer_stall(const Evidence& evidence) {
                attempt.allowed.bytes > 0 && attempt.allowed <= surely_passes;
     };
     const auto control = std::find_if(attempts.begin(), attempts.end(), small_control);
+    // Some other size or shape was answered.
+    if (any_question_answered(evidence)) return std::nullopt;
     if (!all_silent || silent < 2 || control == attempts.end()) return std::nullopt;
 
     // Each silent connection stands for at least three copies of the answer (Linux repeats it at
@@ -373,7 +375,9 @@ Finding peer_stall(const Evidence& evidence) {
         "matter of packet "
         "size.",
         silent, control->allowed.bytes);
+    mute.summary += questions_in_words(evidence);
     mute.ruled_out = {"pmtu-black-hole", "lossy-path", "unreachable"};
+    if (!evidence.questions.empty()) mute.ruled_out.emplace_back("size-specific-loss");
     return mute;
 }
 

@@ -257,14 +257,17 @@ std::string steps(std::string_view heading, const std::vector<std::string>& line
     return text;
 }
 
+bool is_line(SuggestionKind kind) {
+    return kind == SuggestionKind::tls_policy || kind == SuggestionKind::no_pipelining;
+}
+
 std::string suggestion_section(const Suggestion& suggestion, std::size_t number, bool colour) {
     const auto title =
         fmt::format("{}. {}: {}{}", number, to_string(suggestion.kind), suggestion.scope,
                     suggestion.proven ? " (limit proven by a counter-probe)" : "");
     std::string text = painted(wrapped(title, 0, 5), Paint::bold, colour) + '\n';
     text += paragraph(suggestion.why, 5);
-    text += steps(suggestion.kind == SuggestionKind::tls_policy ? "Line:" : "Run:",
-                  suggestion.commands);
+    text += steps(is_line(suggestion.kind) ? "Line:" : "Run:", suggestion.commands);
     text += steps("Verify:", suggestion.verify);
     text += steps("Undo:", suggestion.undo);
     return text;

@@ -55,6 +55,13 @@ Finding pmtu_reduced(const Evidence& evidence);
 std::string outbound_sizes_in_words(const Evidence& evidence);
 std::vector<Note> outbound_notes(const Evidence& evidence);
 
+// question_rules.cpp: what the size and division of our requests have to do with their answers.
+Finding size_specific_loss(const Evidence& evidence);
+Finding large_hello_intolerance(const Evidence& evidence);
+bool any_question_answered(const Evidence& evidence);
+// A sentence on the questions that were not answered; empty when none was asked.
+std::string questions_in_words(const Evidence& evidence);
+
 // tls_rules.cpp: the TLS layer spoke, or the connection ended in the handshake or after.
 Finding tls_trouble(const Evidence& evidence);
 std::vector<Note> tls_notes(const Evidence& evidence);

@@ -16,12 +16,13 @@
 namespace postfathom {
 namespace {
 
-constexpr NameTable<SuggestionKind, 5> kind_names{{
+constexpr NameTable<SuggestionKind, 6> kind_names{{
     {SuggestionKind::route_mtu, "route-mtu"},
     {SuggestionKind::tunnel_mtu, "tunnel-mtu"},
     {SuggestionKind::mss_clamp_nft, "mss-clamp-nft"},
     {SuggestionKind::mss_clamp_iptables, "mss-clamp-iptables"},
     {SuggestionKind::tls_policy, "tls-policy"},
+    {SuggestionKind::no_pipelining, "no-pipelining"},
 }};
 
 constexpr std::string_view letters_and_digits =
@@ -277,6 +278,10 @@ Suggestion mss_clamp_iptables(const Plan& plan) {
 
 bool handshake_fails(const Diagnosis& diagnosis) {
     switch (diagnosis.id) {
+        // Else it is about requests that this host does not send yet.
+        case DiagnosisId::size_specific_loss:
+        case DiagnosisId::large_hello_intolerance:
+            return diagnosis.severity == Severity::critical;
         case DiagnosisId::pmtu_black_hole:
             // Towards the server a ClientHello passes and a message does not.
             return diagnosis.direction != Direction::outbound;
@@ -290,6 +295,12 @@ bool handshake_fails(const Diagnosis& diagnosis) {
         default:
             return false;
     }
+}
+
+// A ClientHello is no group of commands.
+bool groups_of_commands_fail(const Diagnosis& diagnosis) {
+    return diagnosis.id == DiagnosisId::size_specific_loss &&
+           (diagnosis.sizes.starts_with("segments") || diagnosis.sizes.starts_with("requests"));
 }
 
 bool sends_mail(Service service) {
@@ -323,6 +334,29 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
     return suggestion;
 }
 
+// Commands sent one by one have other sizes than a group of them. No cure: a single one may have
+// the size that fails as well.
+std::optional<Suggestion> no_pipelining(const Plan& plan) {
+    if (!sends_mail(plan.context.endpoint.service) ||
+        plan.context.host.destination.is_unspecified())
+        return std::nullopt;
+    auto suggestion = begin(plan, SuggestionKind::no_pipelining);
+    suggestion.proven = false;
+    suggestion.scope =
+        "this host's Postfix, this server; a line for the table of "
+        "smtp_discard_ehlo_keyword_address_maps";
+    suggestion.why =
+        "Postfix then sends SMTP commands one at a time, so that no group of them has a size that "
+        "fails. It costs a round trip per command. To be taken back once the device that loses "
+        "these sizes is mended; tell the operator of the server which sizes they are.";
+    suggestion.commands = {fmt::format("{} pipelining", plan.destination)};
+    suggestion.verify = {
+        fmt::format("postmap -q {} \"$(postconf -hx smtp_discard_ehlo_keyword_address_maps)\"",
+                    plan.destination)};
+    suggestion.undo = {"# take the line out of the table again"};
+    return suggestion;
+}
+
 // MTUs that make sense to set: an IPv4 host takes 576 (RFC 1122 section 3.3.2), an IPv6 link
 // carries 1280 (RFC 8200 section 5). Less is a claim that needs a person.
 bool sensible(PathMtu mtu, IpFamily family) {
@@ -350,6 +384,8 @@ std::string_view to_string(SuggestionKind kind) { return name_in(kind_names, kin
 
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context) {
     const bool stripped = diagnosis.id == DiagnosisId::starttls_stripped;
+    const bool no_tls = handshake_fails(diagnosis) || stripped;
+    const bool groups = groups_of_commands_fail(diagnosis);
     const auto& verbatim = context.next_hop_verbatim;
     const auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
     const auto size = diagnosis.path_mtu.value_or(PathMtu{});
@@ -367,7 +403,8 @@ std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionCont
         sensible(size, context.host.destination.family()) &&
         !context.host.destination.is_unspecified())
         mend_path(list, plan);
-    if (handshake_fails(diagnosis) || stripped) add(list, tls_policy(plan));
+    if (groups) add(list, no_pipelining(plan));
+    if (no_tls) add(list, tls_policy(plan));
     return list;
 }
 

@@ -37,6 +37,7 @@ enum class SuggestionKind {
     mss_clamp_nft,       // "mss-clamp-nft"
     mss_clamp_iptables,  // "mss-clamp-iptables"
     tls_policy,          // "tls-policy"
+    no_pipelining,       // "no-pipelining"
 };
 std::string_view to_string(SuggestionKind kind);
 

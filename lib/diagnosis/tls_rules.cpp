@@ -115,13 +115,18 @@ Diagnosis tls_fault(const Evidence& evidence) {
 
 Diagnosis reset_in_handshake(const Evidence& evidence) {
     const bool after = evidence.reached > Phase::handshake;
-    return stated(
-        DiagnosisId::reset_in_handshake, Severity::critical,
-        fmt::format("The server {} the connection {}.{}",
-                    evidence.outcome == Outcome::reset ? "reset" : "closed",
-                    after ? "right after the TLS handshake" : "in answer to our ClientHello",
-                    trials_in_words(evidence)),
-        {"peer-stall", "pmtu-black-hole"});
+    auto ended =
+        stated(DiagnosisId::reset_in_handshake, Severity::critical,
+               fmt::format("The server {} the connection {}.{}",
+                           evidence.outcome == Outcome::reset ? "reset" : "closed",
+                           after ? "right after the TLS handshake" : "in answer to our ClientHello",
+                           trials_in_words(evidence)),
+               {"peer-stall", "pmtu-black-hole"});
+    if (evidence.questions.empty() || any_question_answered(evidence)) return ended;
+    ended.summary += questions_in_words(evidence);
+    ended.ruled_out.insert(ended.ruled_out.end(),
+                           {"size-specific-loss", "large-hello-intolerance"});
+    return ended;
 }
 
 }  // namespace

@@ -23,8 +23,11 @@
 #include <string_view>
 #include <thread>
 
+#include "tests/tools/fake_hello.hpp"
 #include "tests/tools/hostile_mx.hpp"
 #include "tests/tools/listening.hpp"
+
+using namespace postfathom;
 
 namespace {
 
@@ -46,6 +49,11 @@ constexpr std::array modes{
     "alert",           // answers the ClientHello with the TLS alert of number --delay
     "garbage",         // speaks SSH
     "garbage-tls",     // 220 to STARTTLS, then clear text
+    "swallow-hello",   // never answers a ClientHello of exactly --delay bytes
+    "one-read",        // answers only a ClientHello that came in one read, else nothing
+    "one-read-close",  // the same, else closes
+    "reset-large",     // resets the connection at a ClientHello of more than --delay bytes
+    "swallow-line",    // never answers a line of exactly --delay bytes, line end included
     "tls-1.0",         // as normal, with TLS 1.0 and nothing newer
     "renegotiate",     // as normal with TLS 1.2, and begins again with each line inside it
     "flood-inside",    // as normal, and answers EHLO inside TLS without end
@@ -166,6 +174,10 @@ class Peer {
             constexpr std::string_view more = "250-and so on\r\n";
             if (SSL_write(session_.get(), more.data(), more.size()) <= 0) return false;
         }
+        const auto with_end = line.size() + 1;
+        if (mode == "swallow-line" && session_ == nullptr &&
+            with_end == static_cast<std::size_t>(options_.delay))
+            return wait_for_end(), false;
         if (line.starts_with("QUIT")) {
             say("221 2.0.0 Bye\r\n");
             return false;
@@ -180,6 +192,8 @@ class Peer {
                 (offer ? "250-STARTTLS\r\n" : "") + "250 8BITMIME\r\n");
         } else if (line.starts_with("HELO")) {
             say("250 mail.example.org\r\n");
+        } else if (line.starts_with("NOOP") || line.starts_with("RSET")) {
+            say("250 2.0.0 Ok\r\n");
         } else if (line.starts_with("STARTTLS")) {
             return answer_starttls();
         } else {
@@ -216,9 +230,19 @@ class Peer {
         }
         if (mode == "reset-hello") {
             wait_for_input();
-            const linger reset{1, 0};
-            ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+            reset_when_closed();
             return false;
+        }
+        switch (test::fate_of_hello(socket_, mode, static_cast<std::size_t>(options_.delay))) {
+            case test::HelloFate::answered:
+                break;
+            case test::HelloFate::swallowed:
+                return wait_for_end(), false;
+            case test::HelloFate::reset:
+                reset_when_closed();
+                return false;
+            case test::HelloFate::closed:
+                return false;
         }
         if (mode == "slow-tls") {
             wait_for_input();
@@ -257,6 +281,10 @@ class Peer {
         return std::nullopt;
     }
 
+    void reset_when_closed() const {
+        const linger reset{1, 0};
+        ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    }
     void wait_for_input() const {
         pollfd waiting{socket_, POLLIN, 0};
         ::poll(&waiting, 1, 120'000);

@@ -301,3 +301,31 @@ TEST_CASE("a router touches only the direction that is ill") {
         CHECK((of_kind(list, SuggestionKind::tls_policy) != nullptr) == row.tls_policy);
     }
 }
+
+TEST_CASE("where groups of commands are lost for their size, they are sent one by one") {
+    struct Case {
+        const char* sizes;
+        Severity severity;
+        bool pipelining;
+        bool policy;
+    };
+    for (const auto& row : {
+             Case{"segments of 513 bytes", Severity::critical, true, true},
+             Case{"requests of 256-511 bytes", Severity::warning, true, false},
+             Case{"ClientHellos of 517 bytes", Severity::critical, false, true},
+         }) {
+        CAPTURE(row.sizes);
+        Diagnosis loss;
+        loss.id = DiagnosisId::size_specific_loss;
+        loss.severity = row.severity;
+        loss.sizes = row.sizes;
+        const auto list = suggest(loss, plain_host());
+        const auto* one_by_one = of_kind(list, SuggestionKind::no_pipelining);
+        CHECK((one_by_one != nullptr) == row.pipelining);
+        CHECK((of_kind(list, SuggestionKind::tls_policy) != nullptr) == row.policy);
+        if (one_by_one == nullptr) continue;
+        CHECK(one_by_one->commands ==
+              std::vector{plain_host().host.destination.to_string() + " pipelining"});
+        CHECK_FALSE(one_by_one->proven);
+    }
+}
