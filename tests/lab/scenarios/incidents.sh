@@ -99,3 +99,18 @@ path 'rule=ip daddr 198.51.100.3 tcp flags syn reject with tcp reset'
 to 'example.net:2500'
 probe -4
 expect id=refused endpoints=2 each=refused,healthy
+
+# A firewall that forwards no ClientHello before it has read all of its first segment: one in two segments is answered
+# with a reset, and the same parameters in one pass. It was taken for a path MTU fault for weeks.
+scenario split-hello-reset "a firewall resets ClientHellos that come in two segments"
+server fake chain one-read-close
+probe -4 --sizes
+expect id=large-hello-intolerance inbound=1500
+never pmtu-black-hole pmtu-reduced
+
+# A proxy's own rule reset connections after it had read a whole post-quantum ClientHello: nothing was lost on the way.
+scenario proxy-resets-large-hello "a proxy resets after a whole large ClientHello has arrived"
+server fake chain reset-large 1500
+probe -4 --sizes
+expect id=large-hello-intolerance inbound=1500
+never pmtu-black-hole pmtu-reduced
