@@ -69,8 +69,8 @@ class ProbeBudget {
   private:
     struct Booking {
         Time at;
-        std::uint32_t connections;
-        std::uint32_t aborted;
+        std::uint32_t connections = 0;
+        std::uint32_t aborted = 0;
     };
     struct Entry {
         std::vector<Booking> bookings;  // oldest first

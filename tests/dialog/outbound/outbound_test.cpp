@@ -3,14 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <string>
 
-#include "lib/diagnosis/diagnose.hpp"
-#include "lib/net/deadline.hpp"
-#include "probes/engine.hpp"
+#include "tests/dialog/probe/probe.hpp"
 
 using namespace postfathom;
 
@@ -22,36 +18,16 @@ PathMtu size_from(const char* variable) {
     return PathMtu{static_cast<std::uint32_t>(std::atoi(text))};
 }
 
-asio::awaitable<void> probe_into(ProbeEngine& engine, ProbeRequest request, Report& report) {
-    ProgressSink no_sink;
-    report = co_await engine.probe(std::move(request), std::move(no_sink));
-}
-
 // SERVER and PORT are where run.sh wants it.
 Report probe() {
-    Settings::Probe settings;
-    settings.ehlo_name = "client.example.org";
+    auto settings = quick_settings();
     settings.handshake_timeout = Millis{10'000};
     settings.timeout = Millis{120'000};
-    ProbeRequest request;
-    const std::string address = std::getenv("SERVER");
-    const auto port = static_cast<std::uint16_t>(std::atoi(std::getenv("PORT")));
-    request.next_hop = NextHop{address, false, IpAddress::parse(address), port};
-    request.verbatim = address;
-    request.ca_file = std::getenv("TEST_CA_FILE");
-    asio::io_context io;
-    ProbeEngine engine(settings);
-    Report report;
-    std::exception_ptr thrown;
-    asio::co_spawn(io, probe_into(engine, std::move(request), report),
-                   [&thrown](std::exception_ptr e) { thrown = e; });
-    io.run();
-    REQUIRE_FALSE(thrown);
-    REQUIRE(report.endpoints.size() == 1);
-    const auto& evidence = report.endpoints.front().evidence;
-    MESSAGE(brief(report.diagnosis)
-            << ": " << evidence.connections << " connections, " << evidence.aborted
-            << " left unfinished, " << evidence.seconds << " s");
+    const auto report =
+        probe(request_to(std::getenv("SERVER"),
+                         static_cast<std::uint16_t>(std::atoi(std::getenv("PORT")))),
+              settings);
+    const auto& evidence = evidence_of(report);
     for (const auto& flight : evidence.flights)
         MESSAGE(to_string(flight.shape)
                 << ", passes " << (flight.passes ? flight.passes->bytes : 0) << ", fails "
@@ -60,8 +36,6 @@ Report probe() {
                 << flight.seconds << " s");
     return report;
 }
-
-const Evidence& evidence_of(const Report& report) { return report.endpoints.front().evidence; }
 
 bool has_note(const Report& report, const std::string& id) {
     const auto& notes = report.endpoints.front().verdict.notes;

@@ -44,9 +44,8 @@ inline asio::awaitable<void> probe_into(ProbeEngine& engine, ProbeRequest reques
     report = co_await engine.probe(std::move(request), std::move(no_sink));
 }
 
-inline Report probe(ProbeRequest request) {
+inline Report probe(ProbeRequest request, const Settings::Probe& settings = quick_settings()) {
     asio::io_context io;
-    const auto settings = quick_settings();
     ProbeEngine engine(settings);
     Report report;
     std::exception_ptr thrown;
@@ -57,7 +56,8 @@ inline Report probe(ProbeRequest request) {
     REQUIRE(report.endpoints.size() == 1);
     const auto& evidence = report.endpoints.front().evidence;
     MESSAGE(brief(report.diagnosis)
-            << ": " << evidence.connections << " connections, " << evidence.seconds << " s");
+            << ": " << evidence.connections << " connections, " << evidence.aborted
+            << " left unfinished, " << evidence.seconds << " s");
     return report;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What budget.sh and vantages.sh share: the daemon in the client's namespace of ../probe/topology.sh, questions to
+# What budget.sh, vantages.sh and services.sh share: the daemon in the client's namespace of ../probe/topology.sh, questions to
 # it, and what the server saw. Read with the arguments POSTFATHOM-PROBED POSTFATHOM FAKE_MX TOPOLOGY.
 set -euo pipefail
 program=$1
