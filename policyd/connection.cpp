@@ -69,7 +69,16 @@ void Connection::go_on(Session::Next next, std::string_view left) {
     paused_ = next == Session::Next::pause;
     closing_ = next == Session::Next::close;
     if (paused_) left_ = left;
-    if (!write()) return;
+    const bool answered = !out_.empty();
+    const bool written = write();
+    if (!socket_.is_open()) return;
+    // A client may send the next request before it has read; each answer is a new beginning.
+    if (written && (paused_ || !session_->mid_request())) {
+        owing_since_.reset();
+    } else if (!owing_since_ || (written && answered)) {
+        owing_since_ = std::chrono::steady_clock::now();
+    }
+    if (!written) return;
     if (closing_) return close();
     if (!paused_) wait_readable();
 }
@@ -100,6 +109,7 @@ void Connection::wait_writable() {
     socket_.async_wait(Socket::wait_write,
                        [self = shared_from_this()](boost::system::error_code error) {
                            if (error || !self->socket_.is_open() || !self->write()) return;
+                           self->owing_since_.reset();
                            if (self->closing_) return self->close();
                            if (!self->paused_) self->wait_readable();
                        });

@@ -3,10 +3,12 @@
 // protocol. Per request: one wait, one read, one write.
 #pragma once
 
-#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,11 +29,14 @@ class Session {
     virtual Next feed(std::string_view& bytes, std::string& out) = 0;
     // While paused: appends the answer if it is ready now.
     virtual Next resume(std::string& out) = 0;
+    // Some of a request was taken, and not all of it.
+    virtual bool mid_request() const = 0;
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    using Socket = boost::asio::local::stream_protocol::socket;
+    using Socket = boost::asio::generic::stream_protocol::socket;  // UNIX or TCP
+    using Time = std::chrono::steady_clock::time_point;
 
     // `on_close` is called once, when the connection has ended.
     Connection(Socket socket, std::function<void(Connection&)> on_close);
@@ -41,6 +46,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void start(std::unique_ptr<Session> session);
     void resume();
     void close();
+
+    // Since when the client owes us the rest of a request, or has not taken all of an answer.
+    std::optional<Time> owing_since() const { return owing_since_; }
 
   private:
     void wait_readable();
@@ -57,6 +65,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::string left_;  // read, and not yet taken by the session
     bool paused_ = false;
     bool closing_ = false;  // after out_ is written
+    std::optional<Time> owing_since_;
 };
 
 }  // namespace postfathom

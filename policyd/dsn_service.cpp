@@ -41,6 +41,8 @@ class DsnService::DsnSession : public Session {
 
     Next resume(std::string& out) override { return try_to_answer(out) ? Next::read : Next::pause; }
 
+    bool mid_request() const override { return parser_.mid_request(); }
+
     Connection& connection() { return connection_; }
 
   private:

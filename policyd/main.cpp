@@ -21,6 +21,11 @@ namespace {
 constexpr const char* program = "postfathom-policyd";
 
 void say_what_to_paste(const Settings& settings) {
+    if (settings.policy.listen)
+        log::info(
+            "ready; or, over TCP: "
+            "check_policy_service {{ inet:{}, timeout=3s, try_limit=1, default_action=DUNNO }}",
+            to_string(*settings.policy.listen));
     log::info("ready; in main.cf: smtp_delivery_status_filter = socketmap:unix:{}:dsn",
               as_postfix_writes(settings.dsn.socket));
     log::info(
@@ -40,10 +45,14 @@ void reload(const std::string& file, Settings& settings) {
     settings.cache.age = fresh->cache.age;
     settings.policy.mode = fresh->policy.mode;
     settings.policy.max_connections = fresh->policy.max_connections;
+    settings.policy.request_timeout = fresh->policy.request_timeout;
+    settings.defer = fresh->defer;
+    settings.routes = fresh->routes;
     settings.dsn.log_wait = fresh->dsn.log_wait;
     settings.milter.host_token = fresh->milter.host_token;
     log::set_level(settings.log.level);
     const bool more = settings.policy.socket != fresh->policy.socket ||
+                      settings.policy.listen != fresh->policy.listen ||
                       settings.dsn.socket != fresh->dsn.socket ||
                       settings.mail_log.file != fresh->mail_log.file ||
                       settings.cache.directory != fresh->cache.directory ||

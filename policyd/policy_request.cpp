@@ -20,6 +20,8 @@ PolicyRequestParser::Status PolicyRequestParser::feed(std::string_view& bytes) {
         request_.protocol_state.clear();
         request_.recipient.clear();
         request_.instance.clear();
+        request_.policy_context.clear();
+        request_.client_address.clear();
         attributes_ = bytes_ = 0;
         complete_ = false;
     }
@@ -73,6 +75,10 @@ PolicyRequestParser::Status PolicyRequestParser::take_line(std::string_view line
         request_.recipient = value;
     } else if (name == "instance") {
         request_.instance = value;
+    } else if (name == "policy_context") {
+        request_.policy_context = value;
+    } else if (name == "client_address") {
+        request_.client_address = value;
     }
     return Status::need_more;
 }

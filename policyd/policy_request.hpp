@@ -16,10 +16,12 @@ inline constexpr std::size_t max_policy_request = 32 * 1024;
 
 // The attributes we ask for; the others are skipped.
 struct PolicyRequest {
-    std::string request;         // "smtpd_access_policy"
-    std::string protocol_state;  // "RCPT", "DATA", ...
-    std::string recipient;       // empty outside RCPT, or when a message has several
-    std::string instance;        // the same for all requests about one message
+    std::string request;           // "smtpd_access_policy"
+    std::string protocol_state;    // "RCPT", "DATA", ...
+    std::string recipient;         // empty outside RCPT, or when a message has several
+    std::string instance;          // the same for all requests about one message
+    std::string policy_context{};  // of the check that asks, from main.cf (3.1 and later)
+    std::string client_address{};
 
     bool operator==(const PolicyRequest&) const = default;
 };
@@ -31,6 +33,9 @@ class PolicyRequestParser {
     // Takes bytes from the front of `bytes` until a request is complete, or all are taken. After
     // `broken` the connection must end: where the next request starts is unknown.
     Status feed(std::string_view& bytes);
+
+    // Some of a request is here, and not all of it.
+    bool mid_request() const { return !complete_ && (attributes_ > 0 || !partial_.empty()); }
 
     // Of the last `complete`, until the next feed().
     const PolicyRequest& request() const { return request_; }

@@ -18,6 +18,7 @@ constexpr std::size_t max_remembered_next_hops = 20'000;
 // Messages that are in their RCPT phase at one time, with room.
 constexpr std::size_t max_instances = 4096;
 constexpr std::size_t max_instance_bytes = 128;
+constexpr std::size_t max_unknown_contexts = 16;
 
 class PolicySession : public Session {
   public:
@@ -36,6 +37,7 @@ class PolicySession : public Session {
         return Next::read;
     }
     Next resume(std::string&) override { return Next::read; }
+    bool mid_request() const override { return parser_.mid_request(); }
 
   private:
     PolicyService& service_;
@@ -51,6 +53,7 @@ PolicyService::PolicyService(const Settings& settings, const CacheReader& cache,
       notices_(notices),
       wanted_(ask_again_after, max_remembered_next_hops),
       logged_(log_again_after, max_remembered_next_hops),
+      contexts_(log_again_after, max_unknown_contexts),
       host_name_(host_name()) {}
 
 std::string PolicyService::host_token() const {
@@ -58,23 +61,45 @@ std::string PolicyService::host_token() const {
 }
 
 void PolicyService::answer(const PolicyRequest& request, std::string& out) {
-    const auto finding = find_for_recipient(request, cache_, wall_now(), settings_.cache.age);
+    const auto finding =
+        find_for_recipient(request, cache_, settings_.routes, wall_now(), settings_.cache.age);
     if (finding.wanted && wanted_.allow(finding.next_hop, std::chrono::steady_clock::now()) &&
         !notices_.send(VerdictWanted{finding.next_hop}))
         wanted_.retract(finding.next_hop);  // the prober is down: the next request may tell it
     out += "action=";
     if (finding.verdict) {
-        const auto mode = settings_.policy.mode;
-        if (mode == PolicyMode::observe &&
-            logged_.allow(finding.next_hop, std::chrono::steady_clock::now()))
-            log::info("{}: {}; mail for it is accepted as it comes (policy.mode is observe)",
-                      printable(finding.next_hop), brief(*finding.verdict));
-        out += policy_action(request, finding, mode, host_token(),
-                             mode == PolicyMode::tag && first_of_message(request.instance));
+        out += action(request, finding);
     } else {
         out += "DUNNO";
     }
     out += "\n\n";
+}
+
+std::string PolicyService::action(const PolicyRequest& request, const PolicyFinding& finding) {
+    const auto mode = mode_for(request);
+    if (mode == PolicyMode::observe &&
+        logged_.allow(finding.next_hop, std::chrono::steady_clock::now()))
+        log::info("{}: {}; mail for it is accepted as it comes (the mode is observe)",
+                  printable(finding.next_hop), brief(*finding.verdict));
+    const auto token = host_token();
+    PolicyTerms terms;
+    terms.mode = mode;
+    terms.host_token = token;
+    terms.first_of_message = mode == PolicyMode::tag && first_of_message(request.instance);
+    terms.may_defer =
+        mode == PolicyMode::defer && settings_.defer.permits(finding.verdict->id, finding.next_hop);
+    return policy_action(request, finding, terms);
+}
+
+PolicyMode PolicyService::mode_for(const PolicyRequest& request) {
+    const auto& context = request.policy_context;
+    if (!context.empty() && !parse_policy_mode(context) &&
+        contexts_.allow(printable(context, 64), std::chrono::steady_clock::now()))
+        log::warning(
+            "policy_context={} in main.cf is no mode (observe, warn, tag, defer); that check gets "
+            "policy.mode, which is {}",
+            printable(context, 64), to_string(settings_.policy.mode));
+    return mode_of(request, settings_.policy.mode);
 }
 
 bool PolicyService::first_of_message(const std::string& instance) {

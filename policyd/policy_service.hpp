@@ -13,6 +13,7 @@
 #include "lib/net/notice.hpp"
 #include "policyd/connection.hpp"
 #include "policyd/policy_request.hpp"
+#include "policyd/tables.hpp"
 
 namespace postfathom {
 
@@ -27,6 +28,8 @@ class PolicyService {
     std::unique_ptr<Session> session();
 
   private:
+    std::string action(const PolicyRequest& request, const PolicyFinding& finding);
+    PolicyMode mode_for(const PolicyRequest& request);
     bool first_of_message(const std::string& instance);
     std::string host_token() const;
 
@@ -35,6 +38,7 @@ class PolicyService {
     NoticeSender& notices_;
     Pace wanted_;  // per next hop
     Pace logged_;
+    Pace contexts_;
     std::unordered_set<std::string> instances_;  // that have their header
     std::deque<std::string> instance_order_;
     std::string host_name_;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policyd/server.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <vector>
 
 #include "lib/base/log.hpp"
+#include "lib/config/duration.hpp"
 #include "lib/net/listener.hpp"
 
 namespace postfathom {
@@ -24,13 +28,14 @@ std::uint32_t peer_pid(int socket) {
 
 }  // namespace
 
-Acceptor::Acceptor(boost::asio::io_context& io, std::string name, const std::uint32_t& limit,
+Acceptor::Acceptor(boost::asio::io_context& io, std::string name, const Settings::Policy& settings,
                    MakeSession make_session)
     : name_(std::move(name)),
-      limit_(limit),
+      settings_(settings),
       make_session_(std::move(make_session)),
       acceptor_(io),
       pause_(io),
+      watch_(io),
       complaints_(1min, 8) {}
 
 Result<void> Acceptor::listen(const std::string& path, const std::string& mode) {
@@ -45,15 +50,29 @@ Result<void> Acceptor::listen(const std::string& path, const std::string& mode) 
     const auto listening = listen_unix_for_postfix(path, *bits);
     if (!listening) return tl::make_unexpected(listening.error());
     path_ = path;
-    acceptor_.assign(boost::asio::local::stream_protocol(), *listening);
-    accept();
+    start(*listening, AF_UNIX);
     return {};
+}
+
+Result<void> Acceptor::listen(const TcpPlace& place) {
+    const auto listening = listen_tcp(place.address, place.port);
+    if (!listening) return tl::make_unexpected(listening.error());
+    start(*listening, place.address.family() == IpFamily::v4 ? AF_INET : AF_INET6);
+    return {};
+}
+
+void Acceptor::start(int listening, int family) {
+    family_ = family;
+    acceptor_.assign(Protocol(family, 0), listening);
+    accept();
+    watch_the_slow();
 }
 
 void Acceptor::stop() {
     boost::system::error_code ignored;
     acceptor_.close(ignored);
     pause_.cancel();
+    watch_.cancel();
     if (!path_.empty()) ::unlink(path_.c_str());
     path_.clear();
     // close() takes them out of the map.
@@ -83,7 +102,7 @@ void Acceptor::pause_accepting(const std::string& why) {
 }
 
 void Acceptor::take(Connection::Socket socket) {
-    if (connections_.size() >= limit_) {
+    if (connections_.size() >= settings_.max_connections) {
         if (complaints_.allow("limit", std::chrono::steady_clock::now()))
             log::warning(
                 "{}: {} connections are open, which is the limit (policy.max_connections); "
@@ -91,11 +110,43 @@ void Acceptor::take(Connection::Socket socket) {
                 name_, connections_.size());
         return;
     }
-    const auto pid = peer_pid(socket.native_handle());
+    const auto pid = family_ == AF_UNIX ? peer_pid(socket.native_handle()) : 0;
+    if (family_ != AF_UNIX) {
+        const int yes = 1;
+        // An answer is one segment, and Postfix waits for it.
+        ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        // Idle connections are kept, those to hosts that went away are not.
+        ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+    }
     auto connection = std::make_shared<Connection>(
         std::move(socket), [this](Connection& closed) { connections_.erase(&closed); });
     connections_.emplace(connection.get(), connection);
     connection->start(make_session_(pid, *connection));
+}
+
+void Acceptor::watch_the_slow() {
+    watch_.expires_after(1s);
+    watch_.async_wait([this](boost::system::error_code error) {
+        if (error) return;
+        close_the_slow();
+        watch_the_slow();
+    });
+}
+
+// Looked at once a second instead of with a timer each, which every request would have to set.
+void Acceptor::close_the_slow() {
+    const auto limit = std::chrono::steady_clock::now() - settings_.request_timeout;
+    std::vector<std::shared_ptr<Connection>> slow;
+    for (const auto& [key, connection] : connections_)
+        if (const auto since = connection->owing_since(); since && *since <= limit)
+            slow.push_back(connection);
+    if (slow.empty()) return;
+    log::warning(
+        "{}: {} of {} connections did not end a request, or take its answer, within {} "
+        "(policy.request_timeout); closing {}",
+        name_, slow.size(), connections_.size(), render_duration(settings_.request_timeout),
+        slow.size() == 1 ? "it" : "them");
+    for (const auto& connection : slow) connection->close();
 }
 
 Server::Server(boost::asio::io_context& io, const Settings& settings, const CacheReader& cache,
@@ -103,21 +154,22 @@ Server::Server(boost::asio::io_context& io, const Settings& settings, const Cach
     : settings_(settings),
       policy_(settings, cache, notices),
       dsn_(io.get_executor(), settings, cache, notices),
-      policy_acceptor_(io, "policy socket", settings.policy.max_connections,
+      policy_acceptor_(io, "policy socket", settings.policy,
                        [this](std::uint32_t, Connection&) { return policy_.session(); }),
-      dsn_acceptor_(io, "dsn socket", settings.policy.max_connections,
+      policy_tcp_acceptor_(io, "policy socket on TCP", settings.policy,
+                           [this](std::uint32_t, Connection&) { return policy_.session(); }),
+      dsn_acceptor_(io, "dsn socket", settings.policy,
                     [this](std::uint32_t pid, Connection& connection) {
                         return dsn_.session(pid, connection);
                     }) {}
 
 Result<void> Server::start() {
-    if (auto result =
-            policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);
-        !result)
-        return result;
-    if (auto result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.socket_mode);
-        !result) {
-        policy_acceptor_.stop();
+    auto result = policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);
+    if (result && settings_.policy.listen)
+        result = policy_tcp_acceptor_.listen(*settings_.policy.listen);
+    if (result) result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.socket_mode);
+    if (!result) {
+        stop();
         return result;
     }
     dsn_.start();
@@ -126,6 +178,7 @@ Result<void> Server::start() {
 
 void Server::stop() {
     policy_acceptor_.stop();
+    policy_tcp_acceptor_.stop();
     dsn_acceptor_.stop();
     dsn_.stop();
 }

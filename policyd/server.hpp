@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two sockets that Postfix asks on. Accepts connections within a limit and gives each its
-// session.
+// The sockets that Postfix asks on. Accepts connections within a limit, gives each its session, and
+// closes those whose requests do not come to an end.
 #pragma once
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,27 +24,35 @@ class Acceptor {
   public:
     using MakeSession = std::function<std::unique_ptr<Session>(std::uint32_t pid, Connection&)>;
 
-    // `name` for the log: "policy socket". `limit` may change while we run.
-    Acceptor(boost::asio::io_context& io, std::string name, const std::uint32_t& limit,
+    // `name` for the log: "policy socket". `settings` may change while we run.
+    Acceptor(boost::asio::io_context& io, std::string name, const Settings::Policy& settings,
              MakeSession make_session);
 
     Result<void> listen(const std::string& path, const std::string& mode);
+    Result<void> listen(const TcpPlace& place);
     // Closes the socket and all connections, and removes the socket's file.
     void stop();
 
     std::size_t connections() const { return connections_.size(); }
 
   private:
+    void start(int listening, int family);
     void accept();
     void take(Connection::Socket socket);
     void pause_accepting(const std::string& why);
+    void watch_the_slow();
+    void close_the_slow();
+
+    using Protocol = boost::asio::generic::stream_protocol;
 
     std::string name_;
     std::string path_;
-    const std::uint32_t& limit_;
+    int family_ = 0;
+    const Settings::Policy& settings_;
     MakeSession make_session_;
-    boost::asio::local::stream_protocol::acceptor acceptor_;
+    boost::asio::basic_socket_acceptor<Protocol> acceptor_;
     boost::asio::steady_timer pause_;
+    boost::asio::steady_timer watch_;
     std::unordered_map<const Connection*, std::shared_ptr<Connection>> connections_;
     Pace complaints_;
 };
@@ -62,6 +71,7 @@ class Server {
     PolicyService policy_;
     DsnService dsn_;
     Acceptor policy_acceptor_;
+    Acceptor policy_tcp_acceptor_;
     Acceptor dsn_acceptor_;
 };
 

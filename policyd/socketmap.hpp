@@ -24,6 +24,10 @@ class SocketmapParser {
     // Of the last `complete`, until the next feed().
     std::string_view name() const;
     std::string_view key() const;
+    // Some of a request is here, and not all of it.
+    bool mid_request() const {
+        return part_ != Part::done && (part_ != Part::length || digits_ > 0);
+    }
     bool overlong() const { return length_ > max_socketmap_request; }
     const std::string& error() const { return error_; }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policyd/tables.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <tuple>
@@ -96,10 +98,52 @@ std::optional<EndpointRecord> record_of(const LoggedPeer& peer, const CacheReade
 }
 
 // States in which a restriction's answer can be about one recipient's way. VRFY and ETRN start
-// no delivery of this client's mail, and END-OF-MESSAGE allows no PREPEND.
+// no delivery of this client's mail. Behind RCPT a recipient is there only when it is the only one.
 bool is_about_recipient(const PolicyRequest& request) {
+    const auto& state = request.protocol_state;
     return request.request == "smtpd_access_policy" && !request.recipient.empty() &&
-           (request.protocol_state == "RCPT" || request.protocol_state == "DATA");
+           (state == "RCPT" || state == "DATA" || state == "END-OF-MESSAGE");
+}
+
+// RFC 3463 sections 3.5 and 3.8.
+std::string_view status_code(DiagnosisId id) {
+    using enum DiagnosisId;
+    switch (id) {
+        case unreachable:
+        case refused:
+        case no_route:
+        case greeting_timeout:
+        case greeting_rejected:
+            return "4.4.1";  // no answer from host
+        case name_error:
+            return "4.4.4";  // unable to route
+        case starttls_missing:
+        case starttls_stripped:
+            return "4.7.4";  // security features not supported
+        case pmtu_black_hole:
+        case size_specific_loss:
+        case lossy_path:
+        case peer_stall:
+        case reset_in_handshake:
+            return "4.4.2";  // bad connection
+        default:
+            return "4.7.5";  // cryptographic failure
+    }
+}
+
+std::string next_hop_without_route(std::string_view domain,
+                                   const std::vector<ConfiguredRoute>& routes) {
+    if (const auto* route = find_route(routes, domain)) return route->next_hop;
+    const auto parsed = parse_next_hop(domain);
+    return parsed ? to_string(*parsed) : std::string();
+}
+
+// The sender reads it: the recipient's domain, which it knows, and nothing of our own network.
+std::string deferral(const PolicyRequest& request, const KnownVerdict& verdict) {
+    return fmt::format("DEFER_IF_PERMIT {} mail for {} has to wait (path: {})",
+                       status_code(verdict.id),
+                       printable(domain_of_recipient(request.recipient), 253),
+                       printable(brief(verdict), max_dsn_tag));
 }
 
 }  // namespace
@@ -134,7 +178,8 @@ DsnAnswer answer_dsn(std::string_view key, const DsnQuestion& question, const Lo
 }
 
 PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader& cache,
-                                 WallTime now, const AgeLimits& limits) {
+                                 const std::vector<ConfiguredRoute>& routes, WallTime now,
+                                 const AgeLimits& limits) {
     PolicyFinding finding;
     if (!is_about_recipient(request)) return finding;
     const auto domain = domain_of_recipient(request.recipient);
@@ -143,11 +188,10 @@ PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader
     if (auto way = cache.way(domain)) {
         finding.next_hop = std::move(way->next_hop);
         known = way->verdict;
-    } else if (const auto parsed = parse_next_hop(domain)) {
-        finding.next_hop = to_string(*parsed);
-        if (const auto record = cache.next_hop(finding.next_hop)) known = record->verdict;
     } else {
-        return finding;
+        finding.next_hop = next_hop_without_route(domain, routes);
+        if (finding.next_hop.empty()) return finding;
+        if (const auto record = cache.next_hop(finding.next_hop)) known = record->verdict;
     }
     const auto age = known ? freshness(*known, now, limits) : Freshness::expired;
     finding.wanted = age != Freshness::fresh;
@@ -155,19 +199,31 @@ PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader
     return finding;
 }
 
+PolicyMode mode_of(const PolicyRequest& request, PolicyMode configured) {
+    if (request.policy_context.empty()) return configured;
+    return parse_policy_mode(request.policy_context).value_or(configured);
+}
+
 std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,
-                          PolicyMode mode, std::string_view host_token, bool first_of_message) {
+                          const PolicyTerms& terms) {
+    constexpr std::size_t most = 400;
     if (!finding.verdict) return "DUNNO";
-    switch (mode) {
+    switch (terms.mode) {
         case PolicyMode::observe:
             break;
+        case PolicyMode::defer:
+            if (terms.may_defer) return deferral(request, *finding.verdict);
+            [[fallthrough]];
         case PolicyMode::warn:
-            return "WARN " + printable(finding.next_hop + ": " + brief(*finding.verdict), 400);
+            return "WARN " + printable(finding.next_hop + ": " + brief(*finding.verdict), most);
         case PolicyMode::tag:
-            // At RCPT Postfix asks for every recipient and would stack a header for each.
-            if (request.instance.empty() || !first_of_message) break;
+            // At RCPT Postfix asks for every recipient and would stack a header for each; at
+            // END-OF-MESSAGE it takes none.
+            if (request.instance.empty() || !terms.first_of_message ||
+                request.protocol_state == "END-OF-MESSAGE")
+                break;
             return "PREPEND " + std::string(diagnosis_header_name) + ": " +
-                   diagnosis_header_value(host_token, finding.next_hop, *finding.verdict);
+                   diagnosis_header_value(terms.host_token, finding.next_hop, *finding.verdict);
     }
     return "DUNNO";
 }

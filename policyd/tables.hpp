@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
@@ -42,12 +43,25 @@ struct PolicyFinding {
     std::optional<KnownVerdict> verdict;  // only when ill and not expired
     bool wanted = false;                  // nothing is known of it, or too old
 };
+// The way of the recipient's mail is the one that was learned for its domain, else that of the
+// configuration, else the domain itself.
 PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader& cache,
-                                 WallTime now, const AgeLimits& limits);
+                                 const std::vector<ConfiguredRoute>& routes, WallTime now,
+                                 const AgeLimits& limits);
 
-// The word and text after "action=" for a finding with a verdict. `first_of_message`: no header
-// was given for this instance yet.
+// What an answer depends on beside the request and the finding.
+struct PolicyTerms {
+    PolicyMode mode = PolicyMode::warn;
+    std::string_view host_token;
+    bool first_of_message = false;  // no header was given for this instance yet
+    bool may_defer = false;         // the configuration names the diagnosis and the next hop
+};
+// The word and text after "action=".
 std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,
-                          PolicyMode mode, std::string_view host_token, bool first_of_message);
+                          const PolicyTerms& terms);
+
+// The mode of the check that asks: its policy_context if that is the name of one, else the
+// configuration's.
+PolicyMode mode_of(const PolicyRequest& request, PolicyMode configured);
 
 }  // namespace postfathom

@@ -101,7 +101,9 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       schedule_(schedule_limits(settings), Clock::now()),
       observer_(cache),
       events_(io.get_executor()),
-      wake_(io) {}
+      wake_(io) {
+    observer_.set_routes(settings.routes);
+}
 
 void Daemon::on_log_line(std::string_view line) {
     ++counters_.log_lines;
@@ -381,6 +383,7 @@ void Daemon::store(const CacheChange& change) {
 
 void Daemon::reload(const Settings& settings, ProbeFunction probe) {
     settings_ = settings;
+    observer_.set_routes(settings.routes);
     probe_ = std::move(probe);
     schedule_.set_limits(schedule_limits(settings));
     servers_->budget.set_limits(budget_limits(settings.probe));

@@ -105,6 +105,11 @@ ProbePlace Observer::place_for(const std::string& domain,
         place.verbatim = route->verbatim;
         return place;
     }
+    if (const auto* route = find_route(routes_, domain)) {
+        place.next_hop = route->next_hop;
+        place.verbatim = route->verbatim;
+        return place;
+    }
     // Without a route that says otherwise Postfix sends to the recipient's domain.
     if (const auto next_hop = parse_next_hop(domain)) {
         place.next_hop = to_string(*next_hop);
@@ -204,6 +209,13 @@ std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
         return {{std::move(place), ProbeReason::verdict_wanted}};
     }
     if (cache_.next_hop(next_hop)) return {{std::move(place), ProbeReason::verdict_wanted}};
+    const auto configured =
+        std::find_if(routes_.begin(), routes_.end(),
+                     [&](const ConfiguredRoute& route) { return route.next_hop == next_hop; });
+    if (configured != routes_.end()) {
+        place.verbatim = configured->verbatim;
+        return {{std::move(place), ProbeReason::verdict_wanted}};
+    }
     // Recipient domains are chosen by outsiders.
     ++counters_.not_ours;
     return {};

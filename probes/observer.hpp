@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lib/cache/probe_cache.hpp"
+#include "lib/config/settings.hpp"
 #include "lib/mail_log/lines.hpp"
 #include "lib/net/notice.hpp"
 #include "probes/schedule.hpp"
@@ -51,6 +52,9 @@ class Observer {
     static constexpr std::size_t max_places = 20'000;
 
     explicit Observer(const CacheReader& cache) : cache_(cache), places_(max_places) {}
+
+    // Those of the configuration: the operator says that mail goes there.
+    void set_routes(std::vector<ConfiguredRoute> routes) { routes_ = std::move(routes); }
 
     // What a line of the mail log makes worth probing.
     std::vector<ProbeWish> line(const LogLine& line);
@@ -96,6 +100,7 @@ class Observer {
     std::unordered_map<std::uint32_t, Delivery> deliveries_;
     std::deque<std::uint32_t> pids_;  // oldest first
     SeenPlaces places_;
+    std::vector<ConfiguredRoute> routes_;
     Counters counters_;
 };
 

@@ -25,6 +25,15 @@ SettingValue to_value(const toml::node& node) {
     if (const auto* flag = node.as_boolean()) return flag->get();
     if (const auto* number = node.as_integer()) return number->get();
     if (const auto* text = node.as_string()) return text->get();
+    if (const auto* array = node.as_array()) {
+        std::vector<std::string> texts;
+        for (const auto& element : *array) {
+            const auto* text = element.as_string();
+            if (text == nullptr) return std::monostate{};
+            texts.push_back(text->get());
+        }
+        return texts;
+    }
     return std::monostate{};
 }
 
@@ -133,6 +142,7 @@ class Loader {
 
     void take_top_level(const std::string& name, const toml::node& node,
                         const toml::source_region& key) {
+        if (name == "route") return take_routes(node);
         if (!is_table_name(name)) return unknown(key, name);
         const auto* table = node.as_table();
         if (table == nullptr)
@@ -140,6 +150,37 @@ class Loader {
                           fmt::format("expected a table [{}], found {}", name, describe(node)));
         for (const auto& [member, value] : *table)
             take_setting(name + '.' + std::string(member.str()), value, member.source());
+    }
+
+    void take_routes(const toml::node& node) {
+        const auto* array = node.as_array();
+        if (array == nullptr || !array->is_homogeneous(toml::node_type::table))
+            return report(node.source(), "route",
+                          fmt::format("expected tables [[route]], found {}", describe(node)));
+        for (const auto& entry : *array) take_route(*entry.as_table());
+    }
+
+    void take_route(const toml::table& table) {
+        std::map<std::string, std::string> members;
+        for (const auto& [key, value] : table) {
+            const std::string name(key.str());
+            if (name != "domain" && name != "next_hop")
+                return report(key.source(), "route." + name,
+                              "unknown setting; a route has domain and next_hop");
+            const auto* text = value.as_string();
+            if (text == nullptr)
+                return report(value.source(), "route." + name,
+                              fmt::format("expected text, found {}", describe(value)));
+            members[name] = text->get();
+        }
+        for (const std::string name : {"domain", "next_hop"})
+            if (members.count(name) == 0)
+                return report(table.source(), "route." + name,
+                              "expected in each [[route]], found none");
+        if (const auto fault = add_route(settings_, members["domain"], members["next_hop"]))
+            report(table[fault->member].node()->source(), "route." + fault->member,
+                   fmt::format("expected {}, found \"{}\"", fault->expected,
+                               printable(members[fault->member], 64)));
     }
 
     void take_setting(const std::string& name, const toml::node& node,
@@ -214,6 +255,9 @@ std::string render_settings(const Settings& settings) {
         }
         text += fmt::format("{} = {}\n", row.name.substr(dot + 1), row.render(settings));
     }
+    for (const auto& route : settings.routes)
+        text += fmt::format("\n[[route]]\ndomain = \"{}\"\nnext_hop = \"{}\"\n", route.domain,
+                            route.verbatim);
     return text;
 }
 

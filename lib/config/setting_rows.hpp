@@ -13,8 +13,10 @@
 
 namespace postfathom {
 
-// A value of the file without its library's types; monostate for arrays, tables, dates and floats.
-using SettingValue = std::variant<std::monostate, bool, std::int64_t, std::string>;
+// A value of the file without its library's types; monostate for tables, dates, floats and arrays
+// of other things than text.
+using SettingValue =
+    std::variant<std::monostate, bool, std::int64_t, std::string, std::vector<std::string>>;
 
 struct SettingRow {
     std::string name;  // "probe.timeout"
@@ -27,6 +29,14 @@ struct SettingRow {
 
 // In the order of the documentation.
 const std::vector<SettingRow>& setting_rows();
+
+// One [[route]]; a fault names the member that has it ("domain", "next_hop").
+struct RouteFault {
+    std::string member;
+    std::string expected;
+};
+std::optional<RouteFault> add_route(Settings& settings, const std::string& domain,
+                                    const std::string& next_hop);
 
 // What no single setting can see: faults between two of them. `message` is said of `name`.
 struct SettingConflict {

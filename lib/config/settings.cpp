@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <limits>
 
+#include "lib/base/text.hpp"
 #include "lib/config/duration.hpp"
 #include "lib/config/setting_rows.hpp"
+#include "lib/destination/next_hop.hpp"
 
 namespace postfathom {
 
@@ -207,6 +209,96 @@ Choices<TlsLevel> floor_choices() {
     return choices;
 }
 
+// `parse` gives the element to keep, or nothing for what is none.
+template <typename Parse, typename Render, typename Member>
+SettingRow list(std::string name, std::string unit, std::string expected, Parse parse,
+                Render render, Member member, std::string sentence) {
+    constexpr std::size_t most = 10'000;
+    return {std::move(name), std::move(unit), std::move(sentence),
+            [=](Settings& settings, const SettingValue& value) -> std::optional<std::string> {
+                const auto* texts = std::get_if<std::vector<std::string>>(&value);
+                if (texts == nullptr || texts->size() > most) return "a list of " + expected;
+                std::remove_reference_t<decltype(member(settings))> kept;
+                for (const auto& text : *texts) {
+                    auto element = parse(text);
+                    if (!element) return "a list of " + expected;
+                    if (std::find(kept.begin(), kept.end(), *element) == kept.end())
+                        kept.push_back(std::move(*element));
+                }
+                member(settings) = std::move(kept);
+                return std::nullopt;
+            },
+            [=](const Settings& settings) {
+                std::string text;
+                for (const auto& element : member(settings))
+                    text += (text.empty() ? "" : ", ") + quoted(render(element));
+                return '[' + text + ']';
+            }};
+}
+
+std::optional<std::string> canonical_next_hop(const std::string& text) {
+    const auto parsed = parse_next_hop(text);
+    if (!parsed) return std::nullopt;
+    return to_string(*parsed);
+}
+
+// Mail may be deferred for what is wrong, not for what is well or not known.
+std::optional<DiagnosisId> parse_fault(const std::string& text) {
+    const auto id = parse_diagnosis_id(text);
+    if (id == DiagnosisId::healthy || id == DiagnosisId::pmtu_reduced ||
+        id == DiagnosisId::inconclusive)
+        return std::nullopt;
+    return id;
+}
+
+template <typename Member>
+SettingRow next_hops(std::string name, Member member, std::string sentence) {
+    return list(
+        std::move(name), "list of next hops",
+        "next hops such as \"example.org\" or \"[mail.example.org]:587\"", canonical_next_hop,
+        [](const std::string& text) { return text; }, member, std::move(sentence));
+}
+
+template <typename Member>
+SettingRow diagnoses(std::string name, Member member, std::string sentence) {
+    return list(
+        std::move(name), "list of diagnoses",
+        "diagnoses of a fault such as \"pmtu-black-hole\" or \"peer-stall\"", parse_fault,
+        [](DiagnosisId id) { return std::string(to_string(id)); }, member, std::move(sentence));
+}
+
+// "127.0.0.1:10040", "[::1]:10040", or "" for none.
+template <typename Member>
+SettingRow tcp_place(std::string name, Member member, std::string sentence) {
+    return {std::move(name), "address and port", std::move(sentence),
+            [=](Settings& settings, const SettingValue& value) -> std::optional<std::string> {
+                constexpr std::string_view expected =
+                    "an address and a port such as \"127.0.0.1:10040\" or \"[::1]:10040\", or "
+                    "\"\" for none";
+                const auto* text = std::get_if<std::string>(&value);
+                if (text == nullptr) return std::string(expected);
+                auto& target = member(settings);
+                target.reset();
+                if (text->empty()) return std::nullopt;
+                const auto parsed = parse_next_hop(*text);
+                if (!parsed || !parsed->literal || !parsed->port) return std::string(expected);
+                target = TcpPlace{*parsed->literal, *parsed->port};
+                return std::nullopt;
+            },
+            [=](const Settings& settings) {
+                const auto& place = member(settings);
+                return quoted(place ? to_string(*place) : "");
+            }};
+}
+
+const Choices<PolicyMode>& policy_modes() {
+    static const Choices<PolicyMode> modes{{"observe", PolicyMode::observe},
+                                           {"warn", PolicyMode::warn},
+                                           {"tag", PolicyMode::tag},
+                                           {"defer", PolicyMode::defer}};
+    return modes;
+}
+
 // member(settings.probe.timeout), for const and other Settings alike.
 // NOLINTNEXTLINE(bugprone-macro-parentheses): a member's name cannot stand in parentheses
 #define POSTFATHOM_MEMBER(path) [](auto& settings) -> auto& { return settings.path; }
@@ -312,15 +404,28 @@ std::vector<SettingRow> make_rows() {
                "chrooted services reach it."),
         socket_mode("policy.socket_mode", POSTFATHOM_MEMBER(policy.socket_mode),
                     "Permissions of policy.socket."),
-        choice("policy.mode",
-               Choices<PolicyMode>{{"observe", PolicyMode::observe},
-                                   {"warn", PolicyMode::warn},
-                                   {"tag", PolicyMode::tag}},
-               POSTFATHOM_MEMBER(policy.mode),
+        tcp_place("policy.listen", POSTFATHOM_MEMBER(policy.listen),
+                  "Address and port on which policy requests are taken as well, for a Postfix that "
+                  "cannot reach the UNIX socket; empty for none."),
+        boolean("policy.listen_anywhere", POSTFATHOM_MEMBER(policy.listen_anywhere),
+                "Whether policy.listen may be another address than one of this host's loopback "
+                "interface; whoever reaches it can ask what is known of any next hop."),
+        choice("policy.mode", policy_modes(), POSTFATHOM_MEMBER(policy.mode),
                "What a policy request for an ill next hop gets: nothing (observe), a line in "
-               "Postfix's log (warn), or a header (tag); mail is accepted in each."),
+               "Postfix's log (warn), a header (tag), or a refusal until later (defer) where "
+               "defer.diagnoses and defer.next_hops both say so; else mail is accepted. A check of "
+               "its own mode names it in its policy_context."),
         count("policy.max_connections", 1, 100'000, POSTFATHOM_MEMBER(policy.max_connections),
-              "Most connections of Postfix to policy.socket and dsn.socket, each."),
+              "Most connections of Postfix to each of policyd's sockets."),
+        duration("policy.request_timeout", 1s, 10min, POSTFATHOM_MEMBER(policy.request_timeout),
+                 "Longest time from the first to the last byte of a request, and for taking its "
+                 "answer; a connection that takes longer is closed."),
+
+        diagnoses("defer.diagnoses", POSTFATHOM_MEMBER(defer.diagnoses),
+                  "Diagnoses for which a recipient may be refused until later, where a mode says "
+                  "so."),
+        next_hops("defer.next_hops", POSTFATHOM_MEMBER(defer.next_hops),
+                  "Next hops whose recipients may be refused until later, where a mode says so."),
 
         socket("dsn.socket", POSTFATHOM_MEMBER(dsn.socket),
                "UNIX socket for smtp_delivery_status_filter (socketmap table \"dsn\")."),
@@ -359,6 +464,74 @@ const std::vector<SettingRow>& setting_rows() {
     return rows;
 }
 
+std::string_view to_string(PolicyMode mode) {
+    for (const auto& [word, meaning] : policy_modes())
+        if (meaning == mode) return word;
+    return "";
+}
+
+std::optional<PolicyMode> parse_policy_mode(std::string_view text) {
+    for (const auto& [word, meaning] : policy_modes())
+        if (word == text) return meaning;
+    return std::nullopt;
+}
+
+std::string to_string(const TcpPlace& place) {
+    const bool v6 = place.address.family() == IpFamily::v6;
+    return fmt::format("{}{}{}:{}", v6 ? "[" : "", place.address.to_string(), v6 ? "]" : "",
+                       place.port);
+}
+
+bool Settings::Defer::permits(DiagnosisId id, std::string_view next_hop) const {
+    return std::find(diagnoses.begin(), diagnoses.end(), id) != diagnoses.end() &&
+           std::find(next_hops.begin(), next_hops.end(), next_hop) != next_hops.end();
+}
+
+namespace {
+
+const ConfiguredRoute* exact_route(const std::vector<ConfiguredRoute>& routes,
+                                   std::string_view domain) {
+    const auto found =
+        std::lower_bound(routes.begin(), routes.end(), domain,
+                         [](const auto& route, auto name) { return route.domain < name; });
+    return found != routes.end() && found->domain == domain ? &*found : nullptr;
+}
+
+}  // namespace
+
+const ConfiguredRoute* find_route(const std::vector<ConfiguredRoute>& routes,
+                                  std::string_view domain) {
+    if (routes.empty()) return nullptr;
+    if (const auto* own = exact_route(routes, domain)) return own;
+    for (auto dot = domain.find('.', 1); dot != domain.npos; dot = domain.find('.', dot + 1))
+        if (const auto* parent = exact_route(routes, domain.substr(dot))) return parent;
+    return exact_route(routes, "*");
+}
+
+std::optional<RouteFault> add_route(Settings& settings, const std::string& domain,
+                                    const std::string& next_hop) {
+    const auto name = to_lower(domain);
+    const std::string_view bare = name.starts_with('.') ? std::string_view(name).substr(1) : name;
+    const auto parsed = parse_next_hop(bare);
+    const bool is_domain = parsed && parsed->mx_lookup && !parsed->port && parsed->host == bare;
+    if (name != "*" && !is_domain)
+        return RouteFault{"domain",
+                          "a domain such as \"example.org\", \".example.org\" for those below it, "
+                          "or \"*\" for all others"};
+    const auto hop = parse_next_hop(next_hop);
+    if (!hop || next_hop.find_first_of("\"\\") != std::string::npos)
+        return RouteFault{"next_hop",
+                          "a next hop such as \"[mail.example.org]:587\" or \"example.net\""};
+    if (exact_route(settings.routes, name) != nullptr)
+        return RouteFault{"domain", "each domain in one [[route]] only"};
+    ConfiguredRoute route{name, to_string(*hop), next_hop};
+    const auto place =
+        std::lower_bound(settings.routes.begin(), settings.routes.end(), name,
+                         [](const auto& known, const auto& key) { return known.domain < key; });
+    settings.routes.insert(place, std::move(route));
+    return std::nullopt;
+}
+
 std::vector<SettingConflict> find_conflicts(const Settings& settings) {
     std::vector<SettingConflict> conflicts;
     const auto& age = settings.cache.age;
@@ -390,6 +563,24 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
             {"milter.add_header", "policy.mode",
              "expected true beside policy.mode = \"tag\": the milter takes the header "
              "of policyd, which it cannot tell from a forged one, and adds its own"});
+
+    const auto& policy = settings.policy;
+    if (policy.listen && !policy.listen->address.is_loopback() && !policy.listen_anywhere)
+        conflicts.push_back(
+            {"policy.listen", "policy.listen_anywhere",
+             fmt::format("expected a loopback address such as \"127.0.0.1:10040\", or "
+                         "policy.listen_anywhere = true beside it; found \"{}\"",
+                         to_string(*policy.listen))});
+    if (policy.mode == PolicyMode::defer) {
+        if (settings.defer.diagnoses.empty())
+            conflicts.push_back({"policy.mode", "defer.diagnoses",
+                                 "expected the diagnoses in defer.diagnoses beside \"defer\", "
+                                 "found none; nothing would be deferred"});
+        if (settings.defer.next_hops.empty())
+            conflicts.push_back({"policy.mode", "defer.next_hops",
+                                 "expected the next hops in defer.next_hops beside \"defer\", "
+                                 "found none; nothing would be deferred"});
+    }
 
     std::vector<std::pair<std::string, std::string>> sockets{
         {"notice.socket", settings.notice.socket},

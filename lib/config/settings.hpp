@@ -6,10 +6,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lib/base/log.hpp"
+#include "lib/destination/ip_address.hpp"
 #include "lib/diagnosis/record.hpp"
 #include "lib/diagnosis/tls_floor.hpp"
 
@@ -19,7 +22,31 @@ enum class PolicyMode {
     observe,  // DUNNO always; findings go to the log
     warn,     // WARN: Postfix logs the finding beside the recipient
     tag,      // PREPEND a header, once per message
+    defer,    // DEFER_IF_PERMIT, for the diagnoses and next hops of [defer] and no others
 };
+std::string_view to_string(PolicyMode mode);
+std::optional<PolicyMode> parse_policy_mode(std::string_view text);
+
+// A [[route]] of the file: where Postfix sends mail for a recipient domain, in the words of
+// transport(5).
+struct ConfiguredRoute {
+    std::string domain;    // lower case: "example.org", ".example.org" for all below it, "*" for
+                           // all others
+    std::string next_hop;  // canonical
+    std::string verbatim;  // as it is written
+    bool operator==(const ConfiguredRoute&) const = default;
+};
+// The route for `domain`: its own entry, else that of the nearest parent, else "*".
+const ConfiguredRoute* find_route(const std::vector<ConfiguredRoute>& routes,
+                                  std::string_view domain);
+
+// What a socket on TCP is bound to.
+struct TcpPlace {
+    IpAddress address;
+    std::uint16_t port = 0;
+    bool operator==(const TcpPlace&) const = default;
+};
+std::string to_string(const TcpPlace& place);
 
 struct Settings {
     struct Log {
@@ -77,9 +104,19 @@ struct Settings {
         // Below the queue directory, so that chrooted Postfix services reach it.
         std::string socket = "/var/spool/postfix/run/postfathom/policy.sock";
         std::string socket_mode = "0660";
+        std::optional<TcpPlace> listen;  // beside the socket
+        bool listen_anywhere = false;    // listen may be another than a loopback address
         PolicyMode mode = PolicyMode::warn;
         std::uint32_t max_connections = 1000;
+        std::chrono::milliseconds request_timeout{10'000};
     } policy;
+
+    // What mail may be deferred for: both have to match, and both are empty by default.
+    struct Defer {
+        std::vector<DiagnosisId> diagnoses;
+        std::vector<std::string> next_hops;  // canonical
+        bool permits(DiagnosisId id, std::string_view next_hop) const;
+    } defer;
 
     struct Dsn {
         std::string socket = "/var/spool/postfix/run/postfathom/dsn.sock";
@@ -99,6 +136,8 @@ struct Settings {
         std::string socket_mode = "0660";
         std::uint32_t max_connections = 64;
     } admin;
+
+    std::vector<ConfiguredRoute> routes;  // sorted by domain
 };
 
 }  // namespace postfathom

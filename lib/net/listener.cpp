@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <netinet/in.h>
 #include <pwd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -227,6 +228,41 @@ Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode) {
         "connect to it",
         path, listening.error().message);
     return as_we_are;
+}
+
+Result<int> listen_tcp(const IpAddress& address, std::uint16_t port) {
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    if (address.family() == IpFamily::v4) {
+        auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        std::memcpy(&v4->sin_addr, address.bytes().data(), sizeof v4->sin_addr);
+        size = sizeof *v4;
+    } else {
+        auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        std::memcpy(&v6->sin6_addr, address.bytes().data(), sizeof v6->sin6_addr);
+        size = sizeof *v6;
+    }
+    const auto place = fmt::format("{}, port {}", address.to_string(), port);
+    Descriptor bound(::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!bound) return tl::make_unexpected(errno_error(errno, place + ": socket"));
+    // A port whose old connections are still in TIME_WAIT is free all the same.
+    const int yes = 1;
+    ::setsockopt(bound.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (::bind(bound.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) {
+        if (errno == EADDRINUSE)
+            return fail(ErrorCode::refused,
+                        place +
+                            ": in use by another process (ss -ltnp shows which); stop it first, "
+                            "or choose another port");
+        return tl::make_unexpected(errno_error(errno, place + ": bind"));
+    }
+    if (::listen(bound.get(), listen_backlog) != 0)
+        return tl::make_unexpected(errno_error(errno, place + ": listen"));
+    return bound.release();
 }
 
 void raise_descriptor_limit() {

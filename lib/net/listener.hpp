@@ -4,9 +4,11 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
 #include "lib/base/result.hpp"
+#include "lib/destination/ip_address.hpp"
 
 namespace postfathom {
 
@@ -31,6 +33,9 @@ Result<int> listen_unix(const SocketPlace& place);
 // As above, for Postfix's processes, which ask as user and group postfix: the socket is given to
 // that group where we may.
 Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode);
+
+// A listening TCP socket, non-blocking and close-on-exec, owned by the caller.
+Result<int> listen_tcp(const IpAddress& address, std::uint16_t port);
 
 // Each connection costs a descriptor, and every smtpd(8) and smtp(8) process keeps one: raises the
 // soft limit to the hard one.

@@ -3,6 +3,7 @@
 // Postfix does.
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -55,6 +56,24 @@ class Client {
         const int failed =
             ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
         if (failed != 0) FAIL(path, ": ", std::strerror(errno));
+    }
+
+    // On the loopback interface.
+    explicit Client(std::uint16_t port)
+        : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons(port);
+        const int failed =
+            ::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+        if (failed != 0) FAIL("port ", port, ": ", std::strerror(errno));
+    }
+
+    bool closed() const {
+        char byte = 0;
+        return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 ||
+               (errno != EAGAIN && errno != EINTR);
     }
 
     void send(std::string_view bytes) {
@@ -173,9 +192,15 @@ class Policyd {
         text << std::ifstream(folder / "policyd.log").rdbuf();
         return text.str();
     }
-    bool until_logged(const std::string& text) const {
-        const auto deadline = std::chrono::steady_clock::now() + 10s;
-        while (log().find(text) == std::string::npos) {
+    bool until_logged(const std::string& text, int times = 1) const {
+        const auto deadline = std::chrono::steady_clock::now() + 20s;
+        const auto count = [&] {
+            const auto all = log();
+            int found = 0;
+            for (auto at = all.find(text); at != all.npos; at = all.find(text, at + 1)) ++found;
+            return found;
+        };
+        while (count() < times) {
             if (std::chrono::steady_clock::now() > deadline) return false;
             ::poll(nullptr, 0, 5);
         }
@@ -213,6 +238,19 @@ class Policyd {
     Descriptor notices_;
 };
 
+// A port that nobody listens on just now.
+std::uint16_t free_port() {
+    const Descriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* raw = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(::bind(socket.get(), raw, size) == 0);
+    REQUIRE(::getsockname(socket.get(), raw, &size) == 0);
+    return ntohs(address.sin_port);
+}
+
 std::string netstring(const std::string& text) {
     return std::to_string(text.size()) + ":" + text + ",";
 }
@@ -241,7 +279,9 @@ TEST_CASE("policy answers warn of an ill next hop, found by route or by domain")
     const std::string brief = "pmtu-black-hole inbound, path MTU 1400, MSS 1360 works\n\n";
     CHECK(client.ask_policy("you@example.org") == "action=WARN example.org: " + brief);
     CHECK(client.ask_policy("you@EXAMPLE.com") == "action=WARN [relay.example.net]:587: " + brief);
-    CHECK(client.ask_policy("you@example.org", "1", "END-OF-MESSAGE") == "action=DUNNO\n\n");
+    CHECK(client.ask_policy("you@example.org", "1", "END-OF-MESSAGE") ==
+          "action=WARN example.org: " + brief);
+    CHECK(client.ask_policy("you@example.org", "1", "VRFY") == "action=DUNNO\n\n");
     client.send("request=junk\n\n");
     CHECK(client.receive("\n\n") == "action=DUNNO\n\n");
     SUBCASE("an unknown one is DUNNO, and the prober hears of it once") {
@@ -278,6 +318,84 @@ TEST_CASE("observe says nothing to Postfix, and a reload changes the mode") {
         policyd.signal(SIGHUP);
         REQUIRE(policyd.until_logged("the settings in force stay"));
         CHECK(client.ask_policy("you@example.org").starts_with("action=WARN "));
+    }
+}
+
+TEST_CASE(
+    "mail is deferred for named diagnoses and next hops only, and a check may have its mode") {
+    Policyd policyd(
+        "mode = \"warn\"\n[defer]\ndiagnoses = [\"pmtu-black-hole\"]\nnext_hops = "
+        "[\"example.org\"]");
+    auto client = policyd.policy();
+    const auto ask = [&](const std::string& recipient, const std::string& context) {
+        client.send("request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=" + recipient +
+                    "\ninstance=7\npolicy_context=" + context + "\n\n");
+        return client.receive("\n\n");
+    };
+    CHECK(ask("you@example.org", "defer") ==
+          "action=DEFER_IF_PERMIT 4.4.2 mail for example.org has to wait (path: pmtu-black-hole "
+          "inbound, path MTU 1400, MSS 1360 works)\n\n");
+    CHECK(ask("you@example.com", "defer").starts_with("action=WARN [relay.example.net]:587: "));
+    CHECK(ask("you@example.org", "").starts_with("action=WARN "));
+    CHECK(ask("you@example.org", "observe") == "action=DUNNO\n\n");
+    CHECK(ask("you@example.org", "tag").starts_with("action=PREPEND "));
+    CHECK(ask("you@example.org", "inbound").starts_with("action=WARN "));
+    CHECK(policyd.until_logged("policy_context=inbound in main.cf is no mode"));
+}
+
+TEST_CASE("policy requests come over TCP as well, on a loopback address") {
+    const auto port = free_port();
+    Policyd policyd("listen = \"127.0.0.1:" + std::to_string(port) + "\"");
+    CHECK(policyd.log().find("check_policy_service { inet:127.0.0.1:" + std::to_string(port) +
+                             ", timeout=3s, try_limit=1, default_action=DUNNO }") !=
+          std::string::npos);
+    Client client(port);
+    CHECK(client.ask_policy("you@example.org").starts_with("action=WARN example.org: "));
+    CHECK(policyd.policy().ask_policy("you@example.org").starts_with("action=WARN "));
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    CHECK(client.receive("").ends_with("<closed>"));
+    CHECK(policyd.until_logged("policy socket: expected name=value"));
+}
+
+TEST_CASE("a request that does not come to its end is given up, and idle connections are not") {
+    Policyd policyd("request_timeout = \"1s\"");
+    auto idle = policyd.policy();
+    auto used = policyd.policy();
+    CHECK(used.ask_policy("you@example.org").starts_with("action=WARN "));
+    auto half = policyd.policy();
+    half.send("request=smtpd_access_policy\nprotocol_state=RC");
+    auto half_map = policyd.dsn();
+    half_map.send("20:dsn 4.4");
+    CHECK(half.receive("") == "<closed>");
+    CHECK(half_map.receive("") == "<closed>");
+    CHECK(policyd.until_logged("policy socket: 1 of 3 connections did not end a request"));
+    CHECK(policyd.until_logged("dsn socket: 1 of 1 connections did not end a request"));
+    // Drip by drip is no better, however steadily it comes.
+    auto slow = policyd.policy();
+    slow.send("request=smtpd_access_policy\n");
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    while (!slow.closed() && std::chrono::steady_clock::now() < deadline) {
+        slow.send("a=b\n");
+        ::poll(nullptr, 0, 50);
+    }
+    CHECK(std::chrono::steady_clock::now() < deadline);
+    CHECK(idle.ask_policy("you@example.org").starts_with("action=WARN "));
+    CHECK(used.ask_policy("you@example.org").starts_with("action=WARN "));
+    SUBCASE("and who never takes an answer is given up too") {
+        auto greedy = policyd.policy();
+        std::string many;
+        for (int i = 0; i < 2000; ++i)
+            many +=
+                "request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=you@example.org\n\n";
+        const auto child = ::fork();
+        if (child == 0) {
+            for (int i = 0; i < 1000; ++i) greedy.send(many);
+            ::_exit(0);
+        }
+        CHECK(
+            policyd.until_logged("policy socket: 1 of 3 connections did not end a request, or", 2));
+        ::kill(child, SIGKILL);
+        ::waitpid(child, nullptr, 0);
     }
 }
 

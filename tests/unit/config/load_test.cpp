@@ -85,6 +85,79 @@ TEST_CASE("settings that do not go together are refused where they stand") {
     CHECK(message("[CACHE]\n").starts_with("x.toml:1:2: CACHE: unknown setting"));
 }
 
+TEST_CASE("mail may be deferred only for what is named") {
+    const auto settings = parse_settings(
+        "[policy]\nmode=\"defer\"\n[defer]\ndiagnoses=[\"pmtu-black-hole\", \"peer-stall\"]\n"
+        "next_hops=[\"Example.ORG\", \"[mail.example.net]:25\"]\n",
+        "x");
+    REQUIRE_MESSAGE(settings, settings.error().message);
+    const auto& defer = settings->defer;
+    CHECK(defer.permits(DiagnosisId::pmtu_black_hole, "example.org"));
+    CHECK(defer.permits(DiagnosisId::peer_stall, "[mail.example.net]"));
+    CHECK_FALSE(defer.permits(DiagnosisId::refused, "example.org"));
+    CHECK_FALSE(defer.permits(DiagnosisId::peer_stall, "example.net"));
+    const Settings by_default;
+    for (const auto id : all_diagnosis_ids())
+        CHECK_FALSE(by_default.defer.permits(id, "example.org"));
+    const auto again = parse_settings(render_settings(*settings), "again");
+    REQUIRE(again);
+    CHECK(render_settings(*again) == render_settings(*settings));
+    CHECK(faults("[policy]\nmode=\"defer\"\n").find("defer.diagnoses") != std::string::npos);
+    for (const std::string id : {"healthy", "inconclusive", "pmtu-reduced", "no-such", ""})
+        CHECK_MESSAGE(!faults("[defer]\ndiagnoses=[\"" + id + "\"]\n").empty(), id);
+    for (const std::string hop : {"a b", "\\u0007", "*", "a..b"})
+        CHECK_MESSAGE(!faults("[defer]\nnext_hops=[\"" + hop + "\"]\n").empty(), hop);
+    CHECK_FALSE(faults("[defer]\ndiagnoses=\"peer-stall\"\n").empty());
+    CHECK_FALSE(faults("[defer]\ndiagnoses=[1]\n").empty());
+}
+
+TEST_CASE("a route is found by its domain, then by its nearest parent, then by the star") {
+    const auto settings = parse_settings(
+        "[[route]]\ndomain=\"*\"\nnext_hop=\"[relay.example.net]:587\"\n"
+        "[[route]]\ndomain=\"Example.org\"\nnext_hop=\"[Mail.example.org]:25\"\n"
+        "[[route]]\ndomain=\".example.org\"\nnext_hop=\"192.0.2.1\"\n"
+        "[[route]]\ndomain=\".b.example.org\"\nnext_hop=\"example.com\"\n",
+        "x");
+    REQUIRE_MESSAGE(settings, settings.error().message);
+    const auto next_hop = [&](std::string_view domain) {
+        const auto* route = find_route(settings->routes, domain);
+        return route == nullptr ? "" : route->next_hop;
+    };
+    CHECK(next_hop("example.org") == "[mail.example.org]");
+    CHECK(find_route(settings->routes, "example.org")->verbatim == "[Mail.example.org]:25");
+    CHECK(next_hop("a.example.org") == "[192.0.2.1]");
+    CHECK(next_hop("c.a.example.org") == "[192.0.2.1]");
+    CHECK(next_hop("a.b.example.org") == "example.com");
+    CHECK(next_hop("b.example.org") == "[192.0.2.1]");
+    CHECK(next_hop("notexample.org") == "[relay.example.net]:587");
+    CHECK(find_route({}, "example.org") == nullptr);
+    const auto again = parse_settings(render_settings(*settings), "again");
+    REQUIRE(again);
+    CHECK(again->routes == settings->routes);
+}
+
+TEST_CASE("the policy socket on TCP stays on this host unless the file says otherwise") {
+    const auto listen = [](const std::string& text) {
+        const auto loaded = parse_settings("[policy]\n" + text, "x.toml");
+        if (!loaded) return loaded.error().message;
+        return loaded->policy.listen ? to_string(*loaded->policy.listen) : "none";
+    };
+    CHECK(listen("") == "none");
+    CHECK(listen("listen=\"\"\n") == "none");
+    CHECK(listen("listen=\"127.0.0.1:10040\"\n") == "127.0.0.1:10040");
+    CHECK(listen("listen=\"[::1]:10040\"\n") == "[::1]:10040");
+    for (const std::string place : {"192.0.2.1:10040", "0.0.0.0:10040", "[2001:db8::1]:10040"}) {
+        const auto line = "listen=\"" + place + "\"\n";
+        CHECK(listen(line).starts_with("x.toml:2:8: policy.listen: expected a loopback address"));
+        CHECK(listen(line + "listen_anywhere=true\n") == place);
+    }
+    for (const std::string place :
+         {"127.0.0.1", "10040", ":10040", "localhost:10040", "127.0.0.1:0", "127.0.0.1:65536"})
+        CHECK_MESSAGE(listen("listen=\"" + place + "\"\n").find("expected an address and a port") !=
+                          std::string::npos,
+                      place);
+}
+
 TEST_CASE("the shipped file lists every setting with its default and its sentence, and no other") {
     const auto text = read(source_dir / "conf/postfathom.toml");
     const auto loaded = parse_settings(text, "conf/postfathom.toml");
@@ -111,8 +184,12 @@ TEST_CASE("the shipped file lists every setting with its default and its sentenc
         position = words.find(entry, position);
         CHECK(position != std::string::npos);
     }
-    CHECK(std::count(words.begin(), words.end(), '=') ==
-          static_cast<std::ptrdiff_t>(describe_settings().size()));
+    std::istringstream lines(text);
+    std::size_t values = 0;
+    for (std::string line; std::getline(lines, line);)
+        if (!line.starts_with('#') && line.find(" = ") != std::string::npos) ++values;
+    CHECK(values == describe_settings().size());
+    CHECK(text.find("[[route]]") != std::string::npos);
 }
 
 TEST_CASE("a file that is missing is told from one that is bad") {

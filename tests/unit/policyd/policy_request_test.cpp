@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -53,9 +54,75 @@ TEST_CASE("requests are read, and what they leave out is empty") {
     const auto outcome = parse(sample);
     CHECK(outcome.error.empty());
     REQUIRE(outcome.requests.size() == 2);
-    CHECK(outcome.requests[0] ==
-          PolicyRequest{"smtpd_access_policy", "RCPT", "you@example.org", "123.456.7"});
+    CHECK(outcome.requests[0] == PolicyRequest{"smtpd_access_policy", "RCPT", "you@example.org",
+                                               "123.456.7", "", "192.0.2.7"});
     CHECK(outcome.requests[1] == PolicyRequest{"smtpd_access_policy", "DATA", "", ""});
+}
+
+TEST_CASE("every attribute that Postfix 2.1 to 3.11 sends is taken, and others are skipped") {
+    // SMTPD_POLICY_README, in the order of the releases that brought them.
+    const std::vector<std::string> attributes{
+        "protocol_name=ESMTP",
+        "helo_name=some.domain.tld",
+        "queue_id=8045F2AB23",
+        "sender=foo@bar.tld",
+        "recipient_count=0",
+        "client_name=another.domain.tld",
+        "reverse_client_name=another.domain.tld",  // 2.1
+        "sasl_method=plain",
+        "sasl_username=you",
+        "sasl_sender=",
+        "size=12345",
+        "ccert_subject=solaris9.porcupine.org",
+        "ccert_issuer=Wietse+20Venema",
+        "ccert_fingerprint=C2:9D:F4:87:71:73:73:D9:18:E7:C2:F3:C1:DA:6E:04",  // 2.2
+        "encryption_protocol=TLSv1/SSLv3",
+        "encryption_cipher=DHE-RSA-AES256-SHA",
+        "encryption_keysize=256",
+        "etrn_domain=",  // 2.3
+        "stress=",
+        "ccert_pubkey_fingerprint=68:B3:29:DA:98:93:E3:40:99:C7:D8:AD:5C:B9",  // 2.9
+        "client_port=1234",                                                    // 3.0
+        "server_address=10.3.2.1",
+        "server_port=54321",  // 3.2
+        "compatibility_level=3.8",
+        "mail_version=3.8.0",  // 3.8
+        "something_new_of_2030=x=y;z"};
+    for (const std::string state :
+         {"CONNECT", "HELO", "EHLO", "MAIL", "RCPT", "DATA", "END-OF-MESSAGE", "VRFY", "ETRN"}) {
+        const std::vector<std::string> ours{
+            "request=smtpd_access_policy", "protocol_state=" + state, "client_address=2001:db8::7",
+            "recipient=bar@foo.tld",       "instance=123.456.7",      "policy_context=submission"};
+        const PolicyRequest want{"smtpd_access_policy", state,        "bar@foo.tld",
+                                 "123.456.7",           "submission", "2001:db8::7"};
+        // Their order is not fixed.
+        std::mt19937 random(3);
+        for (int round = 0; round < 20; ++round) {
+            auto all = attributes;
+            all.insert(all.end(), ours.begin(), ours.end());
+            std::shuffle(all.begin(), all.end(), random);
+            std::string bytes;
+            for (const auto& line : all) bytes += line + "\n";
+            const auto outcome = parse(bytes + "\n");
+            REQUIRE(outcome.error.empty());
+            REQUIRE(outcome.requests.size() == 1);
+            REQUIRE(outcome.requests[0] == want);
+        }
+    }
+}
+
+TEST_CASE("it is known whether the client owes the rest of a request") {
+    PolicyRequestParser parser;
+    CHECK_FALSE(parser.mid_request());
+    const auto feed = [&](std::string_view bytes) {
+        while (!bytes.empty()) parser.feed(bytes);
+        return parser.mid_request();
+    };
+    CHECK(feed("r"));
+    CHECK(feed("equest=x\n"));
+    CHECK_FALSE(feed("\n"));
+    CHECK(feed("a"));
+    CHECK_FALSE(feed("=b\n\n"));
 }
 
 TEST_CASE("any split of the bytes gives the same requests") {

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <map>
 
 #include "lib/diagnosis/header.hpp"
@@ -87,6 +88,9 @@ PolicyRequest rcpt(const std::string& recipient) {
 }
 
 const std::string host = "mx.example.org[192.0.2.1]";
+
+constexpr std::array all_modes{PolicyMode::observe, PolicyMode::warn, PolicyMode::tag,
+                               PolicyMode::defer};
 
 }  // namespace
 
@@ -280,7 +284,7 @@ TEST_CASE("a recipient's next hop is the learned route, else its domain") {
     cache.add_next_hop("[relay.example.net]:587", black_hole());
     cache.routes["example.com"] = {"example.com", "[relay.example.net]:587", "", "smtp", now};
     const auto find = [&](const PolicyRequest& request) {
-        return find_for_recipient(request, cache, now, {});
+        return find_for_recipient(request, cache, {}, now, {});
     };
     CHECK(find(rcpt("you@Example.ORG")).next_hop == "example.org");
     CHECK(find(rcpt("you@Example.ORG")).verdict == black_hole());
@@ -303,7 +307,7 @@ TEST_CASE("a recipient's next hop is the learned route, else its domain") {
     SUBCASE("requests about no recipient's way ask nothing") {
         auto request = rcpt("you@example.org");
         for (const std::string state :
-             {"CONNECT", "EHLO", "MAIL", "VRFY", "ETRN", "END-OF-MESSAGE", ""}) {
+             {"CONNECT", "HELO", "EHLO", "MAIL", "VRFY", "ETRN", "XFORWARD", ""}) {
             request.protocol_state = state;
             CHECK(find(request).next_hop.empty());
             CHECK_FALSE(find(request).wanted);
@@ -314,34 +318,107 @@ TEST_CASE("a recipient's next hop is the learned route, else its domain") {
     }
 }
 
-TEST_CASE("policy answers by mode") {
-    const auto request = rcpt("you@example.org");
-    const PolicyFinding ill{"example.org", black_hole(), false};
-    const auto action = [&](PolicyMode mode, bool first = true) {
-        return policy_action(request, ill, mode, "relay.example.net", first);
+TEST_CASE("a configured route stands where none was learned") {
+    FakeCache cache;
+    cache.add_next_hop("[relay.example.net]:587", black_hole());
+    cache.add_next_hop("example.com", black_hole());
+    const std::vector<ConfiguredRoute> routes{
+        {".example.org", "[relay.example.net]:587", "[relay.example.net]:587"},
+        {"example.com", "[other.example.net]", "[other.example.net]"}};
+    const auto find = [&](const std::string& recipient) {
+        return find_for_recipient(rcpt(recipient), cache, routes, now, {});
     };
-    CHECK(action(PolicyMode::observe) == "DUNNO");
-    CHECK(action(PolicyMode::warn) ==
-          "WARN example.org: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works");
-    CHECK(action(PolicyMode::tag) ==
-          "PREPEND X-Postfathom-Diagnosis: relay.example.net; next-hop=example.org; "
-          "diagnosis=pmtu-black-hole; direction=inbound; path-mtu=1400; mss=1360; "
-          "since=2026-11-23T04:59:00Z");
+    CHECK(find("you@a.example.org").next_hop == "[relay.example.net]:587");
+    CHECK(find("you@a.example.org").verdict == black_hole());
+    CHECK(find("you@example.org").next_hop == "example.org");
+    CHECK(find("you@example.com").next_hop == "[other.example.net]");
+    CHECK_FALSE(find("you@example.com").verdict);
+    CHECK(find("you@example.com").wanted);
+    cache.routes["example.com"] = {"example.com", "[relay.example.net]:587", "", "smtp", now};
+    CHECK(find("you@example.com").next_hop == "[relay.example.net]:587");
+}
+
+TEST_CASE("policy answers by mode and state") {
+    const auto request = rcpt("you@example.org");
+    const PolicyFinding ill{"[relay.example.net]:587", black_hole(), false};
+    const std::string brief = "pmtu-black-hole inbound, path MTU 1400, MSS 1360 works";
+    const auto warning = "WARN [relay.example.net]:587: " + brief;
+    const auto action = [&](PolicyMode mode, bool first = true, bool may_defer = false,
+                            const std::string& state = "RCPT") {
+        auto in_state = request;
+        in_state.protocol_state = state;
+        return policy_action(in_state, ill, {mode, "relay.example.net", first, may_defer});
+    };
+    for (const std::string state : {"RCPT", "DATA", "END-OF-MESSAGE"}) {
+        CAPTURE(state);
+        CHECK(action(PolicyMode::observe, true, true, state) == "DUNNO");
+        CHECK(action(PolicyMode::warn, true, true, state) == warning);
+        CHECK(action(PolicyMode::defer, true, false, state) == warning);
+        // Nothing of the relay, which is ours: the sender reads it.
+        CHECK(action(PolicyMode::defer, true, true, state) ==
+              "DEFER_IF_PERMIT 4.4.2 mail for example.org has to wait (path: " + brief + ")");
+    }
+    for (const std::string state : {"RCPT", "DATA"})
+        CHECK(action(PolicyMode::tag, true, true, state) ==
+              "PREPEND X-Postfathom-Diagnosis: relay.example.net; "
+              "next-hop=[relay.example.net]:587; diagnosis=pmtu-black-hole; direction=inbound; "
+              "path-mtu=1400; mss=1360; since=2026-11-23T04:59:00Z");
+    CHECK(action(PolicyMode::tag, true, false, "END-OF-MESSAGE") == "DUNNO");
     CHECK(action(PolicyMode::tag, false) == "DUNNO");
-    CHECK(policy_action({"smtpd_access_policy", "RCPT", "you@example.org", ""}, ill,
-                        PolicyMode::tag, "relay.example.net", true) == "DUNNO");
-    for (const auto mode : {PolicyMode::observe, PolicyMode::warn, PolicyMode::tag})
-        CHECK(policy_action(request, {"example.org", {}, true}, mode, "x", true) == "DUNNO");
+    auto no_instance = request;
+    no_instance.instance.clear();
+    CHECK(policy_action(no_instance, ill, {PolicyMode::tag, "relay.example.net", true, false}) ==
+          "DUNNO");
+    for (const auto mode : all_modes)
+        CHECK(policy_action(request, {"example.org", {}, true}, {mode, "x", true, true}) ==
+              "DUNNO");
+}
+
+TEST_CASE("no answer but the deferral that was asked for keeps mail from going on") {
+    const auto verb = [](const std::string& action) { return action.substr(0, action.find(' ')); };
+    for (const auto id : all_diagnosis_ids()) {
+        auto verdict = black_hole();
+        verdict.id = id;
+        const PolicyFinding finding{"example.org", verdict, false};
+        for (const auto mode : all_modes)
+            for (const bool first : {false, true})
+                for (const bool may_defer : {false, true}) {
+                    const auto action = policy_action(rcpt("you@example.org"), finding,
+                                                      {mode, "x", first, may_defer});
+                    const bool defers = mode == PolicyMode::defer && may_defer;
+                    CHECK((verb(action) == "DEFER_IF_PERMIT") == defers);
+                    if (!defers)
+                        CHECK((verb(action) == "DUNNO" || verb(action) == "WARN" ||
+                               verb(action) == "PREPEND"));
+                    // RFC 3463: a temporary failure, whatever the fault.
+                    if (defers) CHECK(action.substr(15, 3) == " 4.");
+                }
+    }
+}
+
+TEST_CASE("a check may have a mode of its own") {
+    const auto mode = [](const std::string& context) {
+        auto request = rcpt("you@example.org");
+        request.policy_context = context;
+        return mode_of(request, PolicyMode::warn);
+    };
+    CHECK(mode("") == PolicyMode::warn);
+    CHECK(mode("observe") == PolicyMode::observe);
+    CHECK(mode("warn") == PolicyMode::warn);
+    CHECK(mode("tag") == PolicyMode::tag);
+    CHECK(mode("defer") == PolicyMode::defer);
+    for (const std::string other : {"DEFER", "defer ", "none", "incoming mail"})
+        CHECK(mode(other) == PolicyMode::warn);
 }
 
 TEST_CASE("every answer is one line of printable ASCII") {
     for (const auto id : all_diagnosis_ids()) {
         auto verdict = black_hole();
         verdict.id = id;
-        for (const auto mode : {PolicyMode::warn, PolicyMode::tag}) {
+        for (const auto mode : all_modes) {
             const auto action =
-                policy_action(rcpt("you@example.org"), {"ex\nample\xff.org", verdict, false}, mode,
-                              "host\r\ntoken; x", true);
+                policy_action(rcpt("you@example.org"), {"ex\nample\xff.org", verdict, false},
+                              {mode, "host\r\ntoken; x", true, true});
             CHECK(action.find_first_of("\r\n") == std::string::npos);
             CHECK(std::all_of(action.begin(), action.end(),
                               [](char c) { return c >= ' ' && c <= '~'; }));

@@ -107,6 +107,36 @@ TEST_CASE("a route learned from the milter decides over the recipient's domain")
     CHECK_FALSE(wishes[0].place.assumed);
 }
 
+TEST_CASE("a configured route is a place that mail goes to, unless the milter learned another") {
+    Log log;
+    const std::vector<ConfiguredRoute> routes{
+        {"example.net", "[relay.example.org]:587", "[Relay.example.org]:587"}};
+    log.observer.set_routes(routes);
+    log(stalled);
+    const auto wishes = log(deferred);
+    REQUIRE(wishes.size() == 1);
+    CHECK(wishes[0].place.next_hop == "[relay.example.org]:587");
+    CHECK_FALSE(wishes[0].place.assumed);
+    SUBCASE("and a verdict on it may be wanted") {
+        Log other;
+        CacheChange change;
+        const VerdictWanted notice{"[relay.example.org]:587"};
+        CHECK(other.observer.notice(notice, change, now).empty());
+        other.observer.set_routes(routes);
+        const auto wanted = other.observer.notice(notice, change, now);
+        REQUIRE(wanted.size() == 1);
+        CHECK(wanted[0].place.verbatim == "[Relay.example.org]:587");
+        CHECK(wanted[0].reason == ProbeReason::verdict_wanted);
+    }
+    SUBCASE("the learned one comes first") {
+        log.cache.routes["example.net"] = route("example.net", "[learned.example.org]");
+        log(stalled);
+        const auto again = log(deferred);
+        REQUIRE(again.size() == 1);
+        CHECK(again[0].place.next_hop == "[learned.example.org]");
+    }
+}
+
 TEST_CASE("a domain whose known servers include the peer is no guess") {
     Log log;
     NextHopRecord known;
