@@ -168,7 +168,7 @@ asio::awaitable<bool> MailConnection::ready(WaitType type, Time until) {
 }
 
 MailConnection::Received MailConnection::receive() {
-    std::array<char, 16384> buffer;
+    std::array<char, 16384> buffer{};
     const auto length =
         ::recv(socket_->native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (length > 0) return {std::string(buffer.data(), static_cast<std::size_t>(length)), {}};

@@ -332,13 +332,14 @@ Remembered remember_delivery(const ProbePlace& place, const CacheReader& cache, 
         return true;
     };
     if (endpoint && believe(endpoint->verdict)) {
-        endpoint->history = remember_result(
-            std::move(endpoint->history),
-            {.since = now,
-             .at = now,
-             .source = endpoint->history.empty() ? IpAddress{} : endpoint->history.back().source,
-             .id = healthy.id,
-             .ill = false});
+        const auto& history = endpoint->history;
+        const PastVerdict healthy_again{
+            .since = now,
+            .at = now,
+            .source = history.empty() ? IpAddress{} : history.back().source,
+            .id = healthy.id,
+            .ill = false};
+        endpoint->history = remember_result(std::move(endpoint->history), healthy_again);
         remembered.change.endpoints.push_back(std::move(*endpoint));
     }
     if (next_hop && believe(next_hop->verdict))

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "probes/tls_session.hpp"
 
@@ -151,7 +152,7 @@ std::uint32_t choices(std::uint32_t from, std::uint32_t count) {
     double result = 1;
     for (std::uint32_t i = 0; i < std::min(count, from); ++i)
         result = result * (from - i) / (i + 1);
-    return std::max(1U, static_cast<std::uint32_t>(result + 0.5));
+    return std::max(1U, static_cast<std::uint32_t>(std::llround(std::min(result, 4e9))));
 }
 
 }  // namespace
