@@ -141,6 +141,8 @@ path_fault() {
     clamp-inbound) path_rules "$path_router" forward "iif client tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
     clamp-outbound) path_rules "$path_router" forward "iif server tcp flags & (syn | rst) == syn tcp option maxseg size set $value" ;;
     # Percent of the packets in each direction, whatever their size.
+    # So many packets in a row out of ten times as many, the last ones.
+    bursts) path_rules "$path_router" forward "meta l4proto tcp numgen inc mod $((10 * value)) >= $((9 * value)) drop" ;;
     loss) path_rules "$path_router" forward "meta l4proto tcp numgen random mod 1000 < $((value * 10)) drop" ;;
     # The don't-fragment bit is cleared, as some tunnels do, and somebody drops what comes of it.
     fragments)
