@@ -21,6 +21,17 @@ namespace {
 constexpr const char* program = "postfathom-policyd";
 
 void say_what_to_paste(const Settings& settings) {
+    if (!settings.tables.socket.empty()) {
+        const auto place = as_postfix_writes(settings.tables.socket);
+        log::info(
+            "ready; in main.cf, LAST in smtp_tls_policy_maps: socketmap:unix:{}:tls (mail is "
+            "deferred while it does not answer)",
+            place);
+        log::info(
+            "ready; in main.cf, in smtp_discard_ehlo_keyword_address_maps: socketmap:unix:{}:ehlo "
+            "(mail is deferred while it does not answer)",
+            place);
+    }
     if (settings.policy.listen)
         log::info(
             "ready; or, over TCP: "
@@ -48,12 +59,16 @@ void reload(const std::string& file, Settings& settings) {
     settings.policy.request_timeout = fresh->policy.request_timeout;
     settings.defer = fresh->defer;
     settings.routes = fresh->routes;
+    settings.tls.floor = fresh->tls.floor;
+    settings.tables.tls_next_hops = fresh->tables.tls_next_hops;
+    settings.tables.ehlo_addresses = fresh->tables.ehlo_addresses;
     settings.dsn.log_wait = fresh->dsn.log_wait;
     settings.milter.host_token = fresh->milter.host_token;
     log::set_level(settings.log.level);
     const bool more = settings.policy.socket != fresh->policy.socket ||
                       settings.policy.listen != fresh->policy.listen ||
                       settings.dsn.socket != fresh->dsn.socket ||
+                      settings.tables.socket != fresh->tables.socket ||
                       settings.mail_log.file != fresh->mail_log.file ||
                       settings.cache.directory != fresh->cache.directory ||
                       settings.notice.socket != fresh->notice.socket;
@@ -109,7 +124,8 @@ int run(const std::string& file) {
 int main(int argc, char** argv) {
     CLI::App app(
         "Answers Postfix from Postfathom's probe cache: policy delegation, and the socketmap "
-        "table dsn for smtp_delivery_status_filter. Runs in the foreground.");
+        "tables dsn for smtp_delivery_status_filter, tls for smtp_tls_policy_maps and ehlo for "
+        "smtp_discard_ehlo_keyword_address_maps. Runs in the foreground.");
     std::string file = postfathom::default_config_file;
     app.add_option("-c,--config", file, "Configuration file")->capture_default_str();
     app.set_version_flag("--version", std::string(postfathom::program) + " " POSTFATHOM_VERSION);

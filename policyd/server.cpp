@@ -154,6 +154,7 @@ Server::Server(boost::asio::io_context& io, const Settings& settings, const Cach
     : settings_(settings),
       policy_(settings, cache, notices),
       dsn_(io.get_executor(), settings, cache, notices),
+      floor_(settings, cache),
       policy_acceptor_(io, "policy socket", settings.policy,
                        [this](std::uint32_t, Connection&) { return policy_.session(); }),
       policy_tcp_acceptor_(io, "policy socket on TCP", settings.policy,
@@ -161,13 +162,17 @@ Server::Server(boost::asio::io_context& io, const Settings& settings, const Cach
       dsn_acceptor_(io, "dsn socket", settings.policy,
                     [this](std::uint32_t pid, Connection& connection) {
                         return dsn_.session(pid, connection);
-                    }) {}
+                    }),
+      tables_acceptor_(io, "tables socket", settings.policy,
+                       [this](std::uint32_t, Connection&) { return floor_.session(); }) {}
 
 Result<void> Server::start() {
     auto result = policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);
     if (result && settings_.policy.listen)
         result = policy_tcp_acceptor_.listen(*settings_.policy.listen);
     if (result) result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.socket_mode);
+    if (result && !settings_.tables.socket.empty())
+        result = tables_acceptor_.listen(settings_.tables.socket, settings_.tables.socket_mode);
     if (!result) {
         stop();
         return result;
@@ -180,6 +185,7 @@ void Server::stop() {
     policy_acceptor_.stop();
     policy_tcp_acceptor_.stop();
     dsn_acceptor_.stop();
+    tables_acceptor_.stop();
     dsn_.stop();
 }
 

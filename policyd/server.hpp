@@ -15,6 +15,7 @@
 #include "lib/config/settings.hpp"
 #include "policyd/connection.hpp"
 #include "policyd/dsn_service.hpp"
+#include "policyd/floor_service.hpp"
 #include "policyd/policy_service.hpp"
 
 namespace postfathom {
@@ -70,9 +71,11 @@ class Server {
     const Settings& settings_;
     PolicyService policy_;
     DsnService dsn_;
+    FloorService floor_;
     Acceptor policy_acceptor_;
     Acceptor policy_tcp_acceptor_;
     Acceptor dsn_acceptor_;
+    Acceptor tables_acceptor_;
 };
 
 }  // namespace postfathom

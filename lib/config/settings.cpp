@@ -116,9 +116,10 @@ SettingRow path(std::string name, Empty empty, Member member, std::string senten
 }
 
 template <typename Member>
-SettingRow socket(std::string name, Member member, std::string sentence) {
+SettingRow socket(std::string name, Member member, std::string sentence,
+                  Empty empty = Empty::refused) {
     static constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
-    auto row = path(std::move(name), Empty::refused, member, std::move(sentence));
+    auto row = path(std::move(name), empty, member, std::move(sentence));
     row.assign = [assign = row.assign](Settings& settings,
                                        const SettingValue& value) -> std::optional<std::string> {
         const auto* text = std::get_if<std::string>(&value);
@@ -257,6 +258,19 @@ SettingRow next_hops(std::string name, Member member, std::string sentence) {
         std::move(name), "list of next hops",
         "next hops such as \"example.org\" or \"[mail.example.org]:587\"", canonical_next_hop,
         [](const std::string& text) { return text; }, member, std::move(sentence));
+}
+
+// `parse_one`, or the word for all.
+auto or_all(std::optional<std::string> (*parse_one)(const std::string&)) {
+    return [parse_one](const std::string& text) {
+        return text == Settings::Tables::all ? std::optional(text) : parse_one(text);
+    };
+}
+
+std::optional<std::string> canonical_address(const std::string& text) {
+    const auto parsed = IpAddress::parse(text);
+    if (!parsed) return std::nullopt;
+    return parsed->to_string();
 }
 
 template <typename Member>
@@ -435,6 +449,31 @@ std::vector<SettingRow> make_rows() {
                  "Longest wait for the log line that names the destination of a deferral; only a "
                  "delivery that has failed already waits."),
 
+        socket("tables.socket", POSTFATHOM_MEMBER(tables.socket),
+               "UNIX socket for smtp_tls_policy_maps (socketmap table \"tls\") and "
+               "smtp_discard_ehlo_keyword_address_maps (table \"ehlo\"); empty for none. Where "
+               "main.cf "
+               "names it and nobody answers, Postfix defers all mail.",
+               Empty::allowed),
+        socket_mode("tables.socket_mode", POSTFATHOM_MEMBER(tables.socket_mode),
+                    "Permissions of tables.socket."),
+        list(
+            "tables.tls_next_hops", "list of next hops",
+            "next hops such as \"example.org\" or \"[mail.example.org]:587\", or \"*\" for all",
+            or_all(canonical_next_hop), [](const std::string& text) { return text; },
+            POSTFATHOM_MEMBER(tables.tls_next_hops),
+            "Next hops, or \"*\" for all, for which table tls answers \"encrypt\" while their path "
+            "is at fault and TLS is known to work there, so that Postfix does not fall to clear "
+            "text; "
+            "needs tls.floor in this file, as smtp_tls_security_level has it."),
+        list(
+            "tables.ehlo_addresses", "list of addresses",
+            "addresses such as \"192.0.2.1\" or \"2001:db8::1\", or \"*\" for all",
+            or_all(canonical_address), [](const std::string& text) { return text; },
+            POSTFATHOM_MEMBER(tables.ehlo_addresses),
+            "Server addresses, or \"*\" for all, for which table ehlo answers \"pipelining\" while "
+            "groups of commands are lost on the way to them."),
+
         socket("milter.socket", POSTFATHOM_MEMBER(milter.socket), "UNIX socket for smtpd_milters."),
         socket_mode("milter.socket_mode", POSTFATHOM_MEMBER(milter.socket_mode),
                     "Permissions of milter.socket."),
@@ -588,6 +627,8 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
         {"dsn.socket", settings.dsn.socket},
         {"milter.socket", settings.milter.socket},
         {"admin.socket", settings.admin.socket}};
+    if (!settings.tables.socket.empty())
+        sockets.emplace_back("tables.socket", settings.tables.socket);
     for (auto later = sockets.begin(); later != sockets.end(); ++later)
         for (auto earlier = sockets.begin(); earlier != later; ++earlier)
             if (earlier->second == later->second)

@@ -124,6 +124,15 @@ struct Settings {
         std::chrono::milliseconds log_wait{300};  // for the log line that names the destination
     } dsn;
 
+    // Socketmap tables that hold TLS up; without an answer of theirs Postfix defers mail.
+    struct Tables {
+        static constexpr std::string_view all = "*";
+        std::string socket;  // empty: none
+        std::string socket_mode = "0660";
+        std::vector<std::string> tls_next_hops;   // canonical, or `all`
+        std::vector<std::string> ehlo_addresses;  // as IpAddress prints them, or `all`
+    } tables;
+
     struct Milter {
         std::string socket = "/var/spool/postfix/run/postfathom/milter.sock";
         std::string socket_mode = "0660";

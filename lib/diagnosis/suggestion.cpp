@@ -297,12 +297,6 @@ bool handshake_fails(const Diagnosis& diagnosis) {
     }
 }
 
-// A ClientHello is no group of commands.
-bool groups_of_commands_fail(const Diagnosis& diagnosis) {
-    return diagnosis.id == DiagnosisId::size_specific_loss &&
-           (diagnosis.sizes.starts_with("segments") || diagnosis.sizes.starts_with("requests"));
-}
-
 bool sends_mail(Service service) {
     return service == Service::smtp || service == Service::submission || service == Service::smtps;
 }
@@ -380,12 +374,17 @@ void mend_path(std::vector<Suggestion>& list, const Plan& plan) {
 
 }  // namespace
 
+bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes) {
+    return id == DiagnosisId::size_specific_loss &&
+           (sizes.starts_with("segments") || sizes.starts_with("requests"));
+}
+
 std::string_view to_string(SuggestionKind kind) { return name_in(kind_names, kind); }
 
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context) {
     const bool stripped = diagnosis.id == DiagnosisId::starttls_stripped;
     const bool no_tls = handshake_fails(diagnosis) || stripped;
-    const bool groups = groups_of_commands_fail(diagnosis);
+    const bool groups = groups_of_commands_fail(diagnosis.id, diagnosis.sizes);
     const auto& verbatim = context.next_hop_verbatim;
     const auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
     const auto size = diagnosis.path_mtu.value_or(PathMtu{});

@@ -60,6 +60,10 @@ struct SuggestionContext {
     TlsLevel floor = TlsLevel::may;
 };
 
+// Groups of SMTP commands are lost for their size, so that commands sent one by one may pass.
+// `sizes` as in Diagnosis; a ClientHello is no group of commands.
+bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes);
+
 // Best first. Empty when there is nothing this host can do.
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stores verdicts as the prober would, for tests of its readers:
-//   fill-cache DIRECTORY NAME[ADDRESS]:PORT=DIAGNOSIS ... NEXTHOP=DIAGNOSIS ...
+//   fill-cache DIRECTORY NAME[ADDRESS]:PORT=DIAGNOSIS ... NEXTHOP=DIAGNOSIS[,NAME[ADDRESS]:PORT]
+//   ...
+// A next hop with a server has an endpoint with the same verdict.
 #include <cstdio>
 
 #include "lib/cache/lmdb_cache.hpp"
@@ -26,7 +28,12 @@ KnownVerdict verdict_of(const std::string& name) {
         verdict.path_mtu_exact = true;
         verdict.usable_mss = Mss{1360};
     }
+    if (*id == DiagnosisId::size_specific_loss) verdict.sizes = "segments of 513 bytes";
     return verdict;
+}
+
+Endpoint endpoint_of(const LoggedPeer& peer) {
+    return {peer.address, peer.port.value_or(25), Service::smtp, peer.host};
 }
 
 }  // namespace
@@ -43,10 +50,15 @@ int main(int argc, char** argv) {
         const std::string argument = argv[i];
         const auto equals = argument.find('=');
         const auto key = argument.substr(0, equals);
-        const auto verdict = verdict_of(argument.substr(equals + 1));
+        const auto value = argument.substr(equals + 1);
+        const auto comma = std::min(value.find(','), value.size());
+        const auto verdict = verdict_of(value.substr(0, comma));
+        const auto server = find_peer(value.substr(comma));
         if (const auto peer = find_peer(key)) {
-            change.endpoints.push_back(
-                {{peer->address, peer->port.value_or(25), Service::smtp, peer->host}, verdict, {}});
+            change.endpoints.push_back({endpoint_of(*peer), verdict, {}});
+        } else if (server) {
+            change.endpoints.push_back({endpoint_of(*server), verdict, {key}});
+            change.next_hops.push_back({key, verdict, {endpoint_of(*server)}, {}});
         } else {
             change.next_hops.push_back({key, verdict, {}, {}});
         }

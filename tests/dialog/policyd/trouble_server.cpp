@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SMTP servers that fail, one trouble per address, for tests against a real Postfix:
 //   trouble-server 192.0.2.1:25=hang-in-handshake 192.0.2.2:25=reset-in-handshake ...
-// Writes "ready" when all listen; ends on SIGTERM.
+// Writes "ready" when all listen, and a line for each message that it took, in clear text; ends on
+// SIGTERM.
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ struct Client {
     std::string trouble;
     std::string input;
     bool silent = false;
+    bool in_message = false;
 };
 
 void say(const Client& client, const std::string& reply) {
@@ -71,8 +73,9 @@ void answer(Client& client, const std::string& command) {
         if (trouble == "hang-in-ehlo") {
             client.silent = true;
         } else {
-            say(client, trouble == "no-starttls" ? "250 server.example.org"
-                                                 : "250-server.example.org\r\n250 STARTTLS");
+            const bool tls = trouble != "no-starttls";
+            say(client, std::string("250-server.example.org\r\n250") +
+                            (tls ? "-PIPELINING\r\n250 STARTTLS" : " PIPELINING"));
         }
     } else if (command.starts_with("STARTTLS")) {
         if (trouble == "refuse-starttls") {
@@ -83,6 +86,15 @@ void answer(Client& client, const std::string& command) {
             say(client, "220 2.0.0 Ready to start TLS");
             client.trouble = "in-handshake:" + trouble;
         }
+    } else if (command.starts_with("DATA")) {
+        say(client, "354 End data with <CR><LF>.<CR><LF>");
+        client.in_message = true;
+    } else if (client.in_message) {
+        if (command != ".") return;
+        client.in_message = false;
+        std::printf("%s took a message in clear text\n", trouble.c_str());
+        std::fflush(stdout);
+        say(client, "250 2.0.0 taken in clear");
     } else if (command.starts_with("QUIT")) {
         say(client, "221 2.0.0 Bye");
         client.socket.reset();
@@ -155,7 +167,7 @@ int main(int argc, char** argv) {
                 const int number = ::accept(watched[i].fd, nullptr, nullptr);
                 if (number < 0) continue;
                 auto& client = clients[number];
-                client = Client{Descriptor(number), places[i].trouble, {}, false};
+                client = Client{Descriptor(number), places[i].trouble, {}, false, false};
                 greet(client);
             } else {
                 read(clients[watched[i].fd]);

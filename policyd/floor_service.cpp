@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "policyd/floor_service.hpp"
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
+#include "policyd/floor_tables.hpp"
+#include "policyd/socketmap.hpp"
+
+namespace postfathom {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto log_again_after = 1h;
+constexpr std::size_t max_remembered_keys = 20'000;
+
+class FloorSession : public Session {
+  public:
+    explicit FloorSession(FloorService& service) : service_(service) {}
+
+    Next feed(std::string_view& bytes, std::string& out) override {
+        while (!bytes.empty()) {
+            const auto status = parser_.feed(bytes);
+            if (status == SocketmapParser::Status::broken) {
+                log::warning("tables socket: {}; closing that connection", parser_.error());
+                return Next::close;
+            }
+            if (status != SocketmapParser::Status::complete) continue;
+            const auto key = parser_.overlong() ? std::string_view() : parser_.key();
+            service_.answer(parser_.name(), key, out);
+        }
+        return Next::read;
+    }
+    Next resume(std::string&) override { return Next::read; }
+    bool mid_request() const override { return parser_.mid_request(); }
+
+  private:
+    FloorService& service_;
+    SocketmapParser parser_;
+};
+
+}  // namespace
+
+FloorService::FloorService(const Settings& settings, const CacheReader& cache)
+    : settings_(settings), cache_(cache), logged_(log_again_after, max_remembered_keys) {}
+
+void FloorService::answer(std::string_view name, std::string_view key, std::string& out) {
+    const auto now = wall_now();
+    const auto& tables = settings_.tables;
+    const auto& age = settings_.cache.age;
+    std::string text;
+    if (name == "tls") {
+        if (const auto level = answer_tls(key, cache_, tables, settings_.tls.floor, now, age))
+            text = to_string(level->level());
+    } else if (name == "ehlo" && discards_pipelining(key, cache_, tables, now, age)) {
+        text = "pipelining";
+    }
+    if (text.empty()) return append_not_found(out);
+    const auto subject = printable(key);
+    if (logged_.allow(subject, std::chrono::steady_clock::now()))
+        log::info("{}: table {} answers \"{}\" while its path is ill", subject, printable(name),
+                  text);
+    append_found(out, text);
+}
+
+std::unique_ptr<Session> FloorService::session() { return std::make_unique<FloorSession>(*this); }
+
+}  // namespace postfathom

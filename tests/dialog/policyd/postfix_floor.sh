@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# A real Postfix at level "may" delivers to servers whose TLS handshake hangs: once without table
+# tls, where it falls to clear text at the second attempt, and once with it, where it never does.
+# Table ehlo likewise, and what failing closed means.
+set -euo pipefail
+policyd=$1 trouble_server=$2 fill_cache=$3
+tools=$(dirname "$(readlink -f "$0")")/../../tools
+
+for tool in ip postfix openssl jq; do
+  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
+done
+[ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces and Postfix"; exit 77; }
+
+name=pffloor$$
+work=$(mktemp -d /var/tmp/postfathom-floor-XXXXXX)  # maillog_file_prefixes has /var
+conf=$work/conf queue=$work/queue log=$work/mail.log
+policyd_pid= trouble_pid=
+run() { ip netns exec "$name" "$@"; }
+stop_policyd() {
+  [ -n "$policyd_pid" ] || return 0
+  kill "$policyd_pid" 2>/dev/null || true
+  wait "$policyd_pid" 2>/dev/null || true
+  policyd_pid=
+}
+cleanup() {
+  local status=$?
+  run postfix -c "$conf" stop >/dev/null 2>&1 || true
+  stop_policyd
+  [ -z "$trouble_pid" ] || { kill "$trouble_pid" 2>/dev/null || true; wait "$trouble_pid" 2>/dev/null || true; }
+  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null || true
+  ip netns del "$name" 2>/dev/null || true
+  rm -rf "$work" "/etc/netns/$name"
+}
+trap cleanup EXIT
+
+until_true() {
+  local seconds=$1 what=$2
+  shift 2
+  local end=$((SECONDS + seconds))
+  until "$@"; do
+    [ "$SECONDS" -lt "$end" ] || { echo "FAILED: after $seconds s: $what"; exit 1; }
+    read -r -t 0.05 <> <(:) || true
+  done
+}
+
+mkdir -p "/etc/netns/$name" "$conf" "$queue" "$work/data" "$work/cache"
+chmod 755 "$work"
+chown postfix "$work/data"
+ip netns add "$name"
+run ip link set lo up
+for i in 1 2 3; do run ip addr add "192.0.2.$i/32" dev lo; done
+cat >"/etc/netns/$name/hosts" <<'HOSTS'
+127.0.0.1 localhost
+192.0.2.1 open.example.org
+192.0.2.2 held.example.org
+192.0.2.3 groups.example.org
+HOSTS
+cat >"$conf/main.cf" <<CONF
+compatibility_level = 3.6
+queue_directory = $queue
+data_directory = $work/data
+maillog_file = $log
+myhostname = mx.example.net
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtp_dns_support_level = disabled
+smtp_host_lookup = native
+smtp_tls_security_level = may
+smtp_tls_loglevel = 1
+smtp_starttls_timeout = 2s
+minimal_backoff_time = 3s
+maximal_backoff_time = 600s
+queue_run_delay = 600s
+alias_maps =
+transport_maps = inline:{ { held.example.org = held: }, { groups.example.org = held: } }
+CONF
+{
+  cat "$tools/master.cf"
+  echo 'held unix - - n - - smtp'
+  echo '  -o smtp_tls_policy_maps=socketmap:unix:run/tables.sock:tls'
+  echo '  -o smtp_discard_ehlo_keyword_address_maps=socketmap:unix:run/tables.sock:ehlo'
+} >"$conf/master.cf"
+postconf -c "$conf" -F pickup/unix/wakeup=1
+cat >"$work/postfathom.toml" <<CONF
+[cache]
+directory = "$work/cache"
+[notice]
+socket = "$work/notice.sock"
+[mail_log]
+file = "$log"
+[policy]
+socket = "$queue/run/policy.sock"
+[dsn]
+socket = "$queue/run/dsn.sock"
+[tls]
+floor = "may"
+[tables]
+socket = "$queue/run/tables.sock"
+tls_next_hops = ["*"]
+ehlo_addresses = ["*"]
+CONF
+# Both are known as ill; only the one is asked of the table.
+"$fill_cache" "$work/cache" 'open.example.org=pmtu-black-hole,open.example.org[192.0.2.1]:25' \
+  'held.example.org=pmtu-black-hole,held.example.org[192.0.2.2]:25' \
+  'groups.example.org[192.0.2.3]:25=size-specific-loss'
+
+start_policyd() {
+  "$policyd" -c "$work/postfathom.toml" >>"$work/policyd.log" 2>&1 &
+  policyd_pid=$!
+  until_true 10 "policyd listens" test -S "$queue/run/tables.sock"
+}
+# exec, so that the process we end is the server itself.
+(exec ip netns exec "$name" "$trouble_server" 192.0.2.1:25=hang-in-handshake \
+  192.0.2.2:25=hang-in-handshake 192.0.2.3:25=no-starttls) >"$work/trouble.log" &
+trouble_pid=$!
+until_true 10 "the failing servers listen" grep -q ready "$work/trouble.log"
+run postfix -c "$conf" start >/dev/null 2>&1
+until_true 20 "Postfix runs" test -s "$log"
+start_policyd
+
+send() { printf 'Subject: test\n\ntext\n' | run sendmail -C "$conf" -f me@example.net "$@"; }
+count() { grep -c "$1" "$log" || true; }
+at_least() { [ "$(count "$2")" -ge "$1" ]; }
+lookup() { run postmap -c "$conf" -q "$2" "socketmap:unix:$queue/run/tables.sock:$1" || true; }
+equal() { [ "$1" = "$2" ] || { echo "FAILED: $3: found \"$1\", expected \"$2\""; exit 1; }; echo "ok: $3"; }
+
+equal "$(lookup tls held.example.org)" encrypt 'an ill next hop whose TLS worked'
+equal "$(lookup tls .example.org)$(lookup tls example.org)$(lookup tls '[held.example.org]:587')" '' 'nothing for other keys'
+equal "$(lookup ehlo 192.0.2.3)" pipelining 'an address behind a path that loses groups'
+equal "$(lookup ehlo 192.0.2.2)$(lookup other 192.0.2.3)" '' 'nothing for other addresses and tables'
+
+send you@open.example.org
+send you@held.example.org
+until_true 60 'both handshakes fail' at_least 2 'status=deferred (Cannot start TLS: handshake failure)'
+# Older than minimal_backoff_time, which is when Postfix falls back.
+until_true 60 'a message falls to clear text without the table' eval \
+  'run postqueue -c "$conf" -f; read -r -t 1 <> <(:); grep -q "to=<you@open.example.org>.*status=sent (250 2.0.0 taken in clear)" "$log"'
+echo 'ok: without the table Postfix falls to clear text'
+until_true 60 'further attempts' eval \
+  'run postqueue -c "$conf" -f; read -r -t 1 <> <(:); at_least 4 "to=<you@held.example.org>.*status=deferred (Cannot start TLS: handshake failure)"'
+equal "$(count 'to=<you@held.example.org>.*status=sent')" 0 'with the table the message waits'
+equal "$(grep -c 'took a message' "$work/trouble.log")" 1 'one message was taken in clear text, the other never was'
+grep -q 'held.example.org: table tls answers "encrypt"' "$work/policyd.log" || { echo 'FAILED: policyd says what it answered'; exit 1; }
+
+send you@groups.example.org
+until_true 60 'a message through' at_least 1 'to=<you@groups.example.org>.*status=sent'
+at_least 1 'discarding EHLO keywords: PIPELINING' || { echo 'FAILED: pipelining was discarded'; exit 1; }
+echo 'ok: Postfix sends its commands one at a time'
+
+# What failing closed means, as documented.
+stop_policyd
+send me@groups.example.org
+until_true 60 'a deferral' at_least 1 'to=<me@groups.example.org>.*dsn=4.7.5, status=deferred (client TLS configuration problem)'
+echo 'ok: without an answer of the table mail is deferred'
+start_policyd
+until_true 60 'mail flows again' eval \
+  'run postqueue -c "$conf" -f; read -r -t 1 <> <(:); at_least 1 "to=<me@groups.example.org>.*status=sent"'
+echo passed
