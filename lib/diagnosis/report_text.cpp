@@ -232,8 +232,9 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
     };
     line("Conversation", conversation(evidence));
     line("Reply", printable(evidence.reply, 256));
-    line("Path MTU", path_in_words(evidence));
-    line("", outbound_in_words(evidence));
+    const auto inbound = path_in_words(evidence);
+    line("Path MTU", inbound);
+    line(inbound.empty() ? "Path MTU" : "", outbound_in_words(evidence));
     line("Sizes tried", sizes_tried(evidence));
     line("Sizes sent", flights_in_words(evidence));
     if (evidence.handshake) {

@@ -205,6 +205,14 @@ TEST_CASE("the text report says the verdict first, then the evidence, then what 
     CHECK(to_text(report, true).find("\x1b[1;31m") != std::string::npos);
 }
 
+TEST_CASE("a size that is known in one direction only is labelled like any other") {
+    auto evidence = conversation({silent(1500), silent(1280), silent(576)});
+    evidence.outbound.path_mtu = PathMtu{1500};
+    evidence.outbound.exact = true;
+    const auto text = to_text(report_on(evidence, plain_host()), false);
+    CHECK(text.find("\n  Path MTU      1500 bytes from us to the server") != std::string::npos);
+}
+
 TEST_CASE("a long command goes on in the next line as a shell reads it, quotes whole") {
     const auto ip = "2001:db8:1111:2222:3333:4444:5555:6666";
     const auto report =
