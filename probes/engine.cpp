@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "lib/base/host_name.hpp"
@@ -106,12 +107,35 @@ struct ProbeEngine::Impl {
 
     const Settings::Probe& settings;
     Resolver resolver;
+    // By CA file.
+    struct LoadedTls {
+        TlsContext context;
+        Clock::time_point loaded;
+    };
+    std::map<std::string, LoadedTls> loaded_tls;
+
+    Result<TlsContext> tls(const std::string& ca_file);
 
     ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
     asio::awaitable<Result<Found>> find(const ProbeRequest& request);
     asio::awaitable<EndpointReport> probe(const ProbePlan& plan, const TlsContext& tls,
                                           TlsLevel floor, const ProgressSink& progress);
 };
+
+// Reading the system's trust store takes about as long as a whole handshake, and megabytes for each
+// copy; certificates in it change now and then.
+Result<TlsContext> ProbeEngine::Impl::tls(const std::string& ca_file) {
+    constexpr std::size_t most_files = 16;
+    const auto now = Clock::now();
+    const auto known = loaded_tls.find(ca_file);
+    if (known != loaded_tls.end() && now - known->second.loaded < std::chrono::minutes(5))
+        return known->second.context;
+    auto context = TlsContext::create(ca_file);
+    if (!context) return context;
+    if (loaded_tls.size() >= most_files) loaded_tls.clear();
+    loaded_tls.insert_or_assign(ca_file, LoadedTls{*context, now});
+    return context;
+}
 
 ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& request) const {
     ProbePlan result;
@@ -224,7 +248,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
     report.destination = to_string(request.next_hop);
     report.floor = request.floor;
     const auto tls =
-        TlsContext::create(request.ca_file.empty() ? impl_->settings.ca_file : request.ca_file);
+        impl_->tls(request.ca_file.empty() ? impl_->settings.ca_file : request.ca_file);
     if (!tls) {
         report.diagnosis = cannot_begin(tls.error());
         co_return report;

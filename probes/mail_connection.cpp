@@ -221,6 +221,10 @@ void MailConnection::give_up_when_late() {
 // early from an `if` whose condition waits.
 asio::awaitable<void> MailConnection::converse(TlsSession* session) {
     while (dialog_->step() == Dialog::Step::wait) {
+        // A server that sends its session tickets one by one holds back the next one, and its reply
+        // behind them, until the first is acknowledged (RFC 896), for which our kernel would wait.
+        if (session != nullptr && socket_)
+            set_option(socket_->native_handle(), IPPROTO_TCP, TCP_QUICKACK, 1);
         auto output = dialog_->take_output();
         if (session != nullptr) {
             session->write(output);

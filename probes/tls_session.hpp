@@ -25,7 +25,7 @@ struct TlsTicket {
 enum class TlsVersion { tls12, tls13 };
 std::string_view to_string(TlsVersion version);  // "TLSv1.2", as OpenSSL calls it
 
-// Settings and trust store, shared by the sessions of one probe.
+// Settings and trust store, shared by the sessions of many probes.
 class TlsContext {
   public:
     // `ca_file` empty: the system's trust store.

@@ -7,12 +7,9 @@
 // Exit status 0 when every ratio is at least 0.6.
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +24,7 @@
 #include <thread>
 
 #include "lib/base/descriptor.hpp"
+#include "tests/bench/child.hpp"
 #include "tests/bench/filled_cache.hpp"
 
 namespace postfathom {
@@ -72,31 +70,14 @@ std::string request(int number) {
 class Program {
   public:
     template <typename Work>
-    Program(std::string socket, Work work) : socket_(std::move(socket)), process_(::fork()) {
-        if (process_ != 0) return;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ::_exit(work());
-    }
-    Program(const Program&) = delete;
-    Program& operator=(const Program&) = delete;
+    Program(std::string socket, Work work)
+        : socket_(std::move(socket)), process_(std::move(work)) {}
     const std::string& socket() const { return socket_; }
-    // Processor time used so far, in seconds.
-    double used() const {
-        clockid_t clock{};
-        timespec time{};
-        if (::clock_getcpuclockid(process_, &clock) != 0 || ::clock_gettime(clock, &time) != 0)
-            return 0;
-        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-    }
-    ~Program() {
-        if (process_ <= 0) return;
-        ::kill(process_, SIGTERM);
-        ::waitpid(process_, nullptr, 0);
-    }
+    double used() const { return process_.used(); }
 
   private:
     std::string socket_;
-    pid_t process_;
+    bench::Child process_;
 };
 
 int serve_null(const std::string& path) {
@@ -253,11 +234,6 @@ class Load {
     bool connected_ = false;
 };
 
-double median(std::vector<double> values) {
-    std::sort(values.begin(), values.end());
-    return values[values.size() / 2];
-}
-
 bool wait_for(const Program& server) {
     const std::vector<std::string> nothing;
     const auto deadline = Clock::now() + std::chrono::seconds(20);
@@ -314,11 +290,12 @@ double compare(const Program& null_server, const Program& policyd_server, int co
     std::printf(
         "%3d connections: null %7.0f /s (%5.2f us)   policyd %7.0f /s (%5.2f us)   ratio %.2f   "
         "(by processor time %.2f; %.2f%% WARN)\n",
-        connections, median(null.rates), median(null.costs), median(policyd.rates),
-        median(policyd.costs), median(ratios), median(null.costs) / median(policyd.costs),
+        connections, bench::median(null.rates), bench::median(null.costs),
+        bench::median(policyd.rates), bench::median(policyd.costs), bench::median(ratios),
+        bench::median(null.costs) / bench::median(policyd.costs),
         100.0 * static_cast<double>(policyd.warnings) / static_cast<double>(policyd.answers));
     std::fflush(stdout);
-    if (policyd.warnings > 0) return median(ratios);
+    if (policyd.warnings > 0) return bench::median(ratios);
     std::fprintf(stderr, "policyd found no ill destination: it did not look\n");
     return 0;
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <fmt/format.h>
-#include <stdlib.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -12,30 +11,13 @@
 #include <string>
 
 #include "lib/cache/lmdb_cache.hpp"
+#include "tests/bench/temporary_directory.hpp"
 
 namespace postfathom::bench {
 
 inline std::string domain(int number) { return fmt::format("d{}.example.org", number); }
 inline std::string relay(int number) { return fmt::format("[mx{}.example.net]", number); }
 inline bool ill_destination(int number) { return number % 100 == 7; }
-
-class TemporaryDirectory {
-  public:
-    TemporaryDirectory() {
-        auto name = (std::filesystem::temp_directory_path() / "postfathom-bench-XXXXXX").string();
-        if (::mkdtemp(name.data()) != nullptr) path_ = name;
-    }
-    TemporaryDirectory(const TemporaryDirectory&) = delete;
-    TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-    ~TemporaryDirectory() {
-        std::error_code ignored;
-        if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-    }
-    const std::filesystem::path& path() const { return path_; }
-
-  private:
-    std::filesystem::path path_;
-};
 
 inline void add(CacheChange& change, int number, WallTime now) {
     KnownVerdict verdict;

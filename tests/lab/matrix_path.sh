@@ -30,7 +30,7 @@ path_up() {
   done
   # One scenario's datagrams may not use up what the next one is answered.
   in_server sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
-  ip -n "$path_client" link add wan type veth peer name client netns "$path_router"
+  path_client_link
   ip -n "$path_server" link add lan type veth peer name server netns "$path_router"
   # The router's interfaces take everything: its routes decide.
   ip -n "$path_router" link set client mtu 9216
@@ -43,6 +43,19 @@ path_up() {
   ip -n "$path_client" -6 route add default via 2001:db8:1::1
   ip -n "$path_server" route add default via 198.51.100.1
   ip -n "$path_server" -6 route add default via 2001:db8:2::1
+}
+
+# The wire between client and router: as long as PATH_DELAY milliseconds, where that is set (PATH_DELAY_LINK is
+# tests/tools/delay_link then), else without length.
+path_client_link() {
+  if [ -z "${PATH_DELAY:-}" ]; then
+    ip -n "$path_client" link add wan type veth peer name client netns "$path_router"
+    return
+  fi
+  ip netns exec "$path_client" "$PATH_DELAY_LINK" wan client "$PATH_DELAY" >/dev/null &
+  disown  # its end is no news for the terminal
+  wait_for 10 "the delayed link" ip -n "$path_client" link show client >/dev/null 2>&1
+  ip -n "$path_client" link set client netns "$path_router"
 }
 
 path_addresses() {
