@@ -2,13 +2,11 @@
 // postfathom show, list and watch: what postfathom-probed knows, asked over its admin socket.
 #include <fmt/format.h>
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 
 #include "cli/commands.hpp"
+#include "cli/daemon_answer.hpp"
 #include "lib/base/text.hpp"
 #include "lib/net/admin_client.hpp"
 
@@ -18,90 +16,13 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::seconds answer_limit{10};
-constexpr std::size_t max_depth = 32;
-constexpr std::size_t max_text = 4096;  // of one value; commands are long
-constexpr int exit_not_known = 1;
-
-int complain(const Error& error) {
-    fmt::print(stderr, "postfathom: {}\n", error.message);
-    return error.code == ErrorCode::invalid_input ? exit_usage : exit_unavailable;
-}
-
-json::value parse(std::string_view text) {
-    json::parse_options options;
-    options.max_depth = max_depth;
-    json::error_code error;
-    auto value = json::parse({text.data(), text.size()}, error, {}, options);
-    if (error) return nullptr;
-    return value;
-}
-
-// A member, or null where there is none: the daemon may be of another version.
-const json::value& member(const json::value& value, std::string_view name) {
-    static const json::value nothing;
-    if (!value.is_object()) return nothing;
-    const auto* found = value.get_object().if_contains({name.data(), name.size()});
-    return found != nullptr ? *found : nothing;
-}
-
-std::string text_of(const json::value& value) {
-    if (value.is_string()) {
-        const auto& text = value.get_string();
-        return printable({text.data(), text.size()}, max_text);
-    }
-    if (value.is_int64()) return std::to_string(value.get_int64());
-    if (value.is_uint64()) return std::to_string(value.get_uint64());
-    if (value.is_double()) return fmt::format("{:.3g}", value.get_double());
-    return "";
-}
-
-std::string text(const json::value& object, std::string_view name) {
-    return text_of(member(object, name));
-}
-
-const json::array& list(const json::value& object, std::string_view name) {
-    static const json::array none;
-    const auto& value = member(object, name);
-    return value.is_array() ? value.get_array() : none;
-}
-
-std::string percent_encoded(std::string_view next_hop) {
-    std::string encoded;
-    for (const char c : next_hop) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                           (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-        encoded +=
-            plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-    return encoded;
-}
-
-// The body of a 200, or the words of the error and the status to exit with.
-struct Asked {
-    std::optional<std::string> body;
-    int exit_status = 0;
-};
-
-Asked ask(const Settings& settings, const std::string& target) {
-    const auto answer = admin_request(settings.admin.socket, "GET", target, "", answer_limit);
-    if (!answer) return {std::nullopt, complain(answer.error())};
-    if (answer->status == 200) return {answer->body, 0};
-    auto words = text(member(parse(answer->body), "error"), "message");
-    if (words.empty()) words = fmt::format("the daemon answered with status {}", answer->status);
-    fmt::print(stderr, "postfathom: {}\n", words);
-    if (answer->status == 404) return {std::nullopt, exit_not_known};
-    return {std::nullopt, answer->status == 400 ? exit_usage : exit_unavailable};
-}
-
 void print_path_mtu(const json::value& endpoint) {
     const auto& sizes = member(endpoint, "path_mtu");
     for (const auto* direction : {"inbound", "outbound"}) {
         const auto size = text(sizes, direction);
         if (size.empty()) continue;
-        const auto& exact = member(sizes, std::string(direction) + "_exact");
         fmt::print("    path MTU {}: {}{}\n", direction, size,
-                   exact.is_bool() && exact.get_bool() ? "" : " or more");
+                   flag(sizes, std::string(direction) + "_exact") ? "" : " or more");
     }
 }
 
@@ -162,9 +83,8 @@ void print_lines(const char* title, const json::array& lines) {
 }
 
 void print_suggestion(const json::value& suggestion) {
-    const auto& proven = member(suggestion, "proven");
     fmt::print("\n  Suggestion: {} ({}){}\n", text(suggestion, "kind"), text(suggestion, "scope"),
-               proven.is_bool() && proven.get_bool() ? ", proven by a counter-probe" : "");
+               flag(suggestion, "proven") ? ", proven by a counter-probe" : "");
     fmt::print("    {}\n", text(suggestion, "why"));
     print_lines("apply:", list(suggestion, "commands"));
     print_lines("verify:", list(suggestion, "verify"));
@@ -175,8 +95,7 @@ void print_suggestion(const json::value& suggestion) {
 std::string size_in_words(const json::value& path, const std::string& direction) {
     const auto size = text(path, direction);
     if (size.empty()) return "";
-    const auto& exact = member(path, direction + "_exact");
-    if (exact.is_bool() && exact.get_bool()) return size + " exactly";
+    if (flag(path, direction + "_exact")) return size + " exactly";
     const auto fails = text(path, direction + "_fails");
     return size + " or more" + (fails.empty() ? "" : ", below " + fails);
 }
@@ -257,12 +176,13 @@ std::string event_line(const json::value& event) {
 }  // namespace
 
 int run_show(const ShowOptions& options, const Settings& settings) {
-    const auto asked = ask(settings, "/v1/destinations/" + percent_encoded(options.next_hop));
+    const auto asked =
+        ask_daemon(settings, "/v1/destinations/" + percent_encoded(options.next_hop));
     if (!asked.body) return asked.exit_status;
     if (options.json)
         fmt::print("{}\n", trim(*asked.body));
     else
-        print_destination(parse(*asked.body));
+        print_destination(parse_answer(*asked.body));
     return 0;
 }
 
@@ -271,9 +191,9 @@ int run_list(const ShowOptions& options, const Settings& settings) {
     bool titled = false;
     do {
         const auto asked =
-            ask(settings, "/v1/destinations?limit=1000&after=" + percent_encoded(after));
+            ask_daemon(settings, "/v1/destinations?limit=1000&after=" + percent_encoded(after));
         if (!asked.body) return asked.exit_status;
-        const auto page = parse(*asked.body);
+        const auto page = parse_answer(*asked.body);
         for (const auto& known : list(page, "destinations")) {
             if (options.json) {
                 fmt::print("{}\n", json::serialize(known));
@@ -299,7 +219,7 @@ int run_list(const ShowOptions& options, const Settings& settings) {
 int run_watch(const ShowOptions& options, const Settings& settings) {
     const auto ended =
         admin_stream(settings.admin.socket, "/v1/events", [&](std::string_view line) {
-            const auto event = parse(line);
+            const auto event = parse_answer(line);
             if (text(event, "event") == "heartbeat") return true;
             if (options.json)
                 fmt::print("{}\n", json::serialize(event));
