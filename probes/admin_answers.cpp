@@ -194,7 +194,8 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
         {"rounds", counters.schedule.rounds},   {"held_back", counters.schedule.held_back}};
     reply.body["mail_log"] = {{"lines", counters.log_lines},
                               {"deliveries", counters.observer.deliveries},
-                              {"troubles", counters.observer.troubles}};
+                              {"troubles", counters.observer.troubles},
+                              {"clear_text_deliveries", counters.clear_text_deliveries}};
     reply.body["notices"] = {{"received", counters.notices},
                              {"unreadable", counters.bad_notices},
                              {"not_ours", counters.observer.not_ours}};

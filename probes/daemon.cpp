@@ -25,6 +25,9 @@ using Clock = std::chrono::steady_clock;
 
 // Resolution before the first connection of a probe.
 constexpr std::chrono::seconds resolve_limit{30};
+// One line in the log for a place and hour; each delivery is an event and counted.
+constexpr std::chrono::hours alarm_again_after{1};
+constexpr std::size_t max_alarmed_places = 4096;
 
 Schedule::Limits schedule_limits(const Settings& settings) {
     Schedule::Limits limits;
@@ -100,6 +103,8 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       servers_(std::make_shared<Servers>(budget_limits(settings.probe))),
       schedule_(schedule_limits(settings), Clock::now()),
       observer_(cache),
+      clear_text_([this](const LoggedPeer& peer) { return tls_path_is_ill(peer); }),
+      alarms_(alarm_again_after, max_alarmed_places),
       events_(io.get_executor()),
       wake_(io) {
     observer_.set_routes(settings.routes);
@@ -107,7 +112,10 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
 
 void Daemon::on_log_line(std::string_view line) {
     ++counters_.log_lines;
-    if (const auto parsed = parse_log_line(line)) wish(observer_.line(*parsed));
+    const auto parsed = parse_log_line(line);
+    if (!parsed) return;
+    wish(observer_.line(*parsed));
+    if (const auto found = clear_text_.line(*parsed, Clock::now())) raise_alarm(*found);
 }
 
 void Daemon::on_notice(std::string_view datagram) {

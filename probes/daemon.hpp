@@ -15,9 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "probes/clear_text_watch.hpp"
 #include "probes/daemon_gate.hpp"
 #include "probes/engine.hpp"
 #include "probes/events.hpp"
@@ -76,6 +78,7 @@ class Daemon {
         std::uint64_t bad_notices = 0;
         std::uint64_t cache_errors = 0;
         std::uint64_t event_readers = 0;
+        std::uint64_t clear_text_deliveries = 0;  // after TLS with that server had failed
     };
     Counters counters() const;
 
@@ -96,6 +99,8 @@ class Daemon {
     Remembered conclude(const ProbePlace& probed, const Report& report);
     void believe_delivery(const ProbePlace& place);
     void tell(const Remembered& remembered);
+    bool tls_path_is_ill(const LoggedPeer& peer) const;
+    void raise_alarm(const ClearTextDelivery& found);
     struct Conclusion {
         Schedule::Ending ending = Schedule::Ending::conclusive;
         std::optional<Schedule::Time> again;
@@ -113,6 +118,8 @@ class Daemon {
     std::shared_ptr<Servers> servers_;
     Schedule schedule_;
     Observer observer_;
+    ClearTextWatch clear_text_;
+    Pace alarms_;
     Events events_;
     boost::asio::steady_timer wake_;
     // Those who wait for a probe to end.

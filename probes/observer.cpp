@@ -63,7 +63,7 @@ std::vector<ProbeWish> Observer::line(const LogLine& line) {
     if (const auto* status = std::get_if<DeliveryStatus>(&line.event))
         return outcome(line, *status);
     if (const auto* ill = std::get_if<Trouble>(&line.event)) trouble(line.pid, *ill);
-    if (const auto* tls = std::get_if<TlsEstablished>(&line.event))
+    if (const auto* tls = std::get_if<TlsEstablished>(&line.event); tls && !tls->reused)
         established(line.pid, tls->peer);
     return {};
 }

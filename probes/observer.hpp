@@ -71,6 +71,10 @@ class Observer {
     };
     Counters counters() const;
 
+    // Where mail for a recipient domain goes, as far as it is known; `assumed` when only the domain
+    // speaks for it.
+    ProbePlace place_for(const std::string& domain, const std::optional<LoggedPeer>& peer) const;
+
   private:
     // What the log of one smtp(8) process tells of its delivery at hand.
     struct Delivery {
@@ -90,7 +94,6 @@ class Observer {
     void established(std::uint32_t pid, const LoggedPeer& peer);
     std::vector<ProbeWish> outcome(const LogLine& line, const DeliveryStatus& status);
     Delivery& delivery_of(std::uint32_t pid);
-    ProbePlace place_for(const std::string& domain, const std::optional<LoggedPeer>& peer) const;
     bool mended(const ProbePlace& place) const;
     std::vector<ProbeWish> wanted(const VerdictWanted& notice);
     std::vector<ProbeWish> failed(const FailureSeen& notice);

@@ -359,6 +359,8 @@ boost::json::object to_json(const Report& report) {
     return object;
 }
 
+boost::json::object to_json(const Suggestion& suggestion) { return suggestion_json(suggestion); }
+
 int exit_status(const Diagnosis& diagnosis) {
     switch (diagnosis.severity) {
         case Severity::ok:

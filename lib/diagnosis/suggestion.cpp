@@ -359,6 +359,13 @@ bool sensible(PathMtu mtu, IpFamily family) {
     return mtu.bytes >= smallest && mtu.bytes <= largest_packet;
 }
 
+// Empty when it cannot be printed safely.
+std::string spelled_next_hop(const SuggestionContext& context) {
+    const auto& verbatim = context.next_hop_verbatim;
+    auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
+    return safe_word(spelled, "._:@[]-") ? spelled : std::string{};
+}
+
 void add(std::vector<Suggestion>& list, std::optional<Suggestion> suggestion) {
     if (suggestion) list.push_back(std::move(*suggestion));
 }
@@ -379,14 +386,23 @@ bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes) {
            (sizes.starts_with("segments") || sizes.starts_with("requests"));
 }
 
+std::optional<Suggestion> hold_to_tls(const SuggestionContext& context) {
+    return tls_policy({.context = context,
+                       .mtu = {},
+                       .mss = {},
+                       .proven = false,
+                       .stripped = false,
+                       .direction = Direction::both,
+                       .destination = {},
+                       .next_hop = spelled_next_hop(context)});
+}
+
 std::string_view to_string(SuggestionKind kind) { return name_in(kind_names, kind); }
 
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context) {
     const bool stripped = diagnosis.id == DiagnosisId::starttls_stripped;
     const bool no_tls = handshake_fails(diagnosis) || stripped;
     const bool groups = groups_of_commands_fail(diagnosis.id, diagnosis.sizes);
-    const auto& verbatim = context.next_hop_verbatim;
-    const auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
     const auto size = diagnosis.path_mtu.value_or(PathMtu{});
     const auto mss = mss_for(size, context.host.destination.family());
     const Plan plan{.context = context,
@@ -396,7 +412,7 @@ std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionCont
                     .stripped = stripped,
                     .direction = diagnosis.direction.value_or(Direction::both),
                     .destination = context.host.destination.to_string(),
-                    .next_hop = safe_word(spelled, "._:@[]-") ? spelled : std::string{}};
+                    .next_hop = spelled_next_hop(context)};
     std::vector<Suggestion> list;
     if (diagnosis.id == DiagnosisId::pmtu_black_hole && diagnosis.path_mtu &&
         sensible(size, context.host.destination.family()) &&

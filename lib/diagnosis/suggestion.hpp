@@ -64,6 +64,10 @@ struct SuggestionContext {
 // `sizes` as in Diagnosis; a ClientHello is no group of commands.
 bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes);
 
+// The line for smtp_tls_policy_maps that keeps mail from going in clear text after TLS failed.
+// Nothing where the floor leaves no room.
+std::optional<Suggestion> hold_to_tls(const SuggestionContext& context);
+
 // Best first. Empty when there is nothing this host can do.
 std::vector<Suggestion> suggest(const Diagnosis& diagnosis, const SuggestionContext& context);
 

@@ -11,7 +11,8 @@ namespace postfathom {
 namespace {
 
 constexpr std::size_t max_host = 255;
-constexpr std::size_t max_address = 64;    // "IPv6:" and the longest IPv6 text
+constexpr std::size_t max_address = 64;  // "IPv6:" and the longest IPv6 text
+constexpr std::size_t max_tls_word = 64;
 constexpr std::size_t max_queue_id = 100;  // long queue ids have less than 30 characters
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -228,6 +229,11 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
     DeliveryStatus result;
     result.recipient_domain = domain_of(*recipient);
     result.relay = take_peer(*relay);
+    for (const auto word : split(*between, ',')) {
+        auto value = trim(word);
+        if (take(value, "tls=")) result.tls = printable(value, max_tls_word);
+        if (take(value, "conn_use=")) result.reused = true;
+    }
     result.dsn = *dsn;
     result.status = *status;
     // Without its parenthesis the line was cut on its way, by vbuf limits or syslog.
@@ -243,9 +249,11 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
 std::optional<TlsEstablished> parse_established(std::string_view text) {
     for (const std::string_view trust : {"Trusted", "Untrusted", "Verified", "Anonymous"}) {
         auto rest = text;
-        if (!take(rest, trust) || !take(rest, " TLS connection established to ")) continue;
+        if (!take(rest, trust)) continue;
+        const bool reused = take(rest, " TLS connection reused to ");
+        if (!reused && !take(rest, " TLS connection established to ")) continue;
         auto peer = take_peer(rest);
-        if (peer && rest.starts_with(": ")) return TlsEstablished{std::move(*peer)};
+        if (peer && rest.starts_with(": ")) return TlsEstablished{std::move(*peer), reused};
     }
     return std::nullopt;
 }

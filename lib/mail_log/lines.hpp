@@ -52,6 +52,8 @@ struct DeliveryStatus {
     std::string recipient_domain;        // lower case; empty when there is none
     std::optional<LoggedPeer> relay;     // none: relay=none, local, virtual, a path
     std::string status;                  // "sent", "deferred", "bounced", ...
+    std::string tls;                     // "may", "may:none": 3.11 and later, else empty
+    bool reused = false;                 // over a connection of an earlier delivery (conn_use)
     std::string dsn;                     // "4.7.5"
     std::string reason;                  // between the outer parentheses
     std::optional<TroubleKind> trouble;  // what the reason tells of
@@ -59,9 +61,10 @@ struct DeliveryStatus {
     bool operator==(const DeliveryStatus&) const = default;
 };
 
-// Trusted|Untrusted|Verified|Anonymous TLS connection established to HOST[ADDR]:PORT: ...
+// Trusted|Untrusted|Verified|Anonymous TLS connection established|reused to HOST[ADDR]:PORT: ...
 struct TlsEstablished {
     LoggedPeer peer;
+    bool reused = false;  // a session of an earlier delivery: no handshake was made
     bool operator==(const TlsEstablished&) const = default;
 };
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # A real Postfix at level "may" delivers to servers whose TLS handshake hangs: once without table
 # tls, where it falls to clear text at the second attempt, and once with it, where it never does.
-# Table ehlo likewise, and what failing closed means.
+# Table ehlo likewise, and what failing closed means. postfathom-probed tells of the clear text.
 set -euo pipefail
-policyd=$1 trouble_server=$2 fill_cache=$3
+policyd=$1 trouble_server=$2 fill_cache=$3 probed=$4
 tools=$(dirname "$(readlink -f "$0")")/../../tools
 
-for tool in ip postfix openssl jq; do
+for tool in ip postfix curl jq; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
 done
 [ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces and Postfix"; exit 77; }
@@ -14,7 +14,7 @@ done
 name=pffloor$$
 work=$(mktemp -d /var/tmp/postfathom-floor-XXXXXX)  # maillog_file_prefixes has /var
 conf=$work/conf queue=$work/queue log=$work/mail.log
-policyd_pid= trouble_pid=
+policyd_pid= trouble_pid= probed_pid= watch_pid=
 run() { ip netns exec "$name" "$@"; }
 stop_policyd() {
   [ -n "$policyd_pid" ] || return 0
@@ -26,8 +26,9 @@ cleanup() {
   local status=$?
   run postfix -c "$conf" stop >/dev/null 2>&1 || true
   stop_policyd
+  for pid in $watch_pid $probed_pid; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
   [ -z "$trouble_pid" ] || { kill "$trouble_pid" 2>/dev/null || true; wait "$trouble_pid" 2>/dev/null || true; }
-  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null || true
+  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; echo "--- probed"; cat "$work/probed.log" "$work/events"; } 2>/dev/null || true
   ip netns del "$name" 2>/dev/null || true
   rm -rf "$work" "/etc/netns/$name"
 }
@@ -119,6 +120,26 @@ until_true 10 "the failing servers listen" grep -q ready "$work/trouble.log"
 run postfix -c "$conf" start >/dev/null 2>&1
 until_true 20 "Postfix runs" test -s "$log"
 start_policyd
+# With a cache of its own: what it finds of these servers is another matter.
+mkdir "$work/cache-probed"
+cat >"$work/probed.toml" <<CONF
+[cache]
+directory = "$work/cache-probed"
+[notice]
+socket = "$work/notice-probed.sock"
+[mail_log]
+file = "$log"
+[admin]
+socket = "$work/admin.sock"
+CONF
+ip netns exec "$name" "$probed" -c "$work/probed.toml" >"$work/probed.log" 2>&1 &
+probed_pid=$!
+ask() { curl -sS --max-time 120 --unix-socket "$work/admin.sock" "http://localhost$1" 2>/dev/null; }
+until_true 20 'probed answers' ask /healthz >/dev/null
+(exec curl -sSN --unix-socket "$work/admin.sock" http://localhost/v1/events) >"$work/events" 2>/dev/null &
+watch_pid=$!
+watching() { [ "$(ask /v1/status | jq .event_readers)" = 1 ]; }
+until_true 20 'the events are watched' watching
 
 send() { printf 'Subject: test\n\ntext\n' | run sendmail -C "$conf" -f me@example.net "$@"; }
 count() { grep -c "$1" "$log" || true; }
@@ -143,6 +164,15 @@ until_true 60 'further attempts' eval \
 equal "$(count 'to=<you@held.example.org>.*status=sent')" 0 'with the table the message waits'
 equal "$(grep -c 'took a message' "$work/trouble.log")" 1 'one message was taken in clear text, the other never was'
 grep -q 'held.example.org: table tls answers "encrypt"' "$work/policyd.log" || { echo 'FAILED: policyd says what it answered'; exit 1; }
+
+id=$(sed -n 's/.*: \([0-9A-F]*\): to=<you@open.example.org>.*status=sent.*/\1/p' "$log")
+told() { jq -e --arg id "$id" 'select(.event == "clear-text-delivery") | .queue_id == $id and .severity == "warning"
+  and .endpoint == "open.example.org[192.0.2.1]:25" and .suggestion.commands == ["open.example.org encrypt"]' "$work/events" >/dev/null; }
+until_true 30 'an event about the message in clear text' told
+equal "$(ask /v1/status | jq .mail_log.clear_text_deliveries)" 1 'it is counted, the one that waits is not'
+grep -q "open.example.org: message $id went IN CLEAR TEXT to open.example.org\[192.0.2.1\]:25, with which TLS has failed; \"open.example.org encrypt\"" \
+  "$work/probed.log" || { echo 'FAILED: a line about it in the log'; exit 1; }
+echo 'ok: clear text after TLS failed is told with the queue id and what to do'
 
 send you@groups.example.org
 until_true 60 'a message through' at_least 1 'to=<you@groups.example.org>.*status=sent'

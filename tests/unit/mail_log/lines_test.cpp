@@ -85,6 +85,25 @@ TEST_CASE("trouble lines name their peer") {
     CHECK(event("Untrusted TLS connection established to mx.example.org[192.0.2.1]:25: TLSv1.3 "
                 "with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)") ==
           "- tls-established mx.example.org[192.0.2.1]:25");
+    CHECK(event("Anonymous TLS connection reused to mx.example.org[192.0.2.1]:25: TLSv1.3") ==
+          "- tls-reused mx.example.org[192.0.2.1]:25");
+}
+
+TEST_CASE("of a status line it is known whether TLS and the connection were what they seem") {
+    const auto status = [](const std::string& more) {
+        const auto line = parse_log_line(
+            "Nov 23 01:11:21 mx postfix/smtp[3910]: 45952A7814D: to=<you@example.net>, "
+            "relay=mail.example.net[192.0.2.1]:25, " +
+            more + "dsn=2.0.0, status=sent (250 tls=none, conn_use=3, dsn=2.0.0)");
+        REQUIRE(line);
+        return std::get<DeliveryStatus>(line->event);
+    };
+    CHECK(status("delay=3, delays=0/0/3/0, ").tls.empty());
+    CHECK_FALSE(status("delay=3, delays=0/0/3/0, ").reused);
+    CHECK(status("delay=3, delays=0/0/3/0, tls=may:none, ").tls == "may:none");
+    CHECK(status("delay=3, delays=0/0/3/0, tls=dane/requiretls:encrypt, ").tls ==
+          "dane/requiretls:encrypt");
+    CHECK(status("conn_use=2, delay=3, delays=0/0/3/0, ").reused);
 }
 
 TEST_CASE("lines about something else are left alone") {
@@ -96,7 +115,6 @@ TEST_CASE("lines about something else are left alone") {
           "connect to mail.example.org[private/dovecot-lmtp]: No such file or directory",
           "45952A7814D: enabling PIX workarounds: delay_dotcrlf for mx.example.org[192.0.2.1]:25",
           "45952A7814D: host mx.example.org[192.0.2.1] said: 451 connect to x[192.0.2.9]:25: no",
-          "Anonymous TLS connection reused to mx.example.org[192.0.2.1]:25: TLSv1.3",
           "SSL_connect error to mx.example.org[192.0.2.1]", "45952A7814D: ", "45952A7814D: to=<",
           ""})
         CHECK_MESSAGE(event(text) == "-", text);

@@ -29,7 +29,7 @@ inline std::string render(const DeliveryStatus& status) {
 }
 
 inline std::string render(const TlsEstablished& established) {
-    return "tls-established " + render(established.peer);
+    return (established.reused ? "tls-reused " : "tls-established ") + render(established.peer);
 }
 
 inline std::string render(const std::optional<LogLine>& line) {

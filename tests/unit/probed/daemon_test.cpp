@@ -7,7 +7,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
 
+#include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "lib/net/notice.hpp"
 #include "tests/unit/probed/memory_cache.hpp"
@@ -80,6 +82,25 @@ struct Bench {
     std::optional<Daemon> daemon;
 };
 
+// Whether the alarm is among the events, and says what it has to.
+asio::awaitable<void> read_alarm(EventReader* reader, bool* told) {
+    const std::string lines = co_await reader->next(5s);
+    for (const auto line : split(lines, '\n')) {
+        if (line.find("clear-text-delivery") == line.npos) continue;
+        const auto event = boost::json::parse({line.data(), line.size()}).as_object();
+        CHECK(event.at("queue_id") == "45952A7814D");
+        CHECK(event.at("severity") == "warning");
+        CHECK(event.at("next_hop") == "[mail.example.net]");
+        CHECK(event.at("endpoint") == "mail.example.net[192.0.2.1]:25");
+        CHECK(event.at("sign") == "tls-failed-before");
+        CHECK(event.at("tls_failures") == 1);
+        const auto& suggestion = event.at("suggestion").as_object();
+        CHECK(suggestion.at("kind") == "tls-policy");
+        CHECK(suggestion.at("commands").as_array().at(0) == "[mail.example.net]:25 encrypt");
+        *told = true;
+    }
+}
+
 asio::awaitable<void> ask(Daemon* daemon, std::optional<Result<void>>* result) {
     *result = co_await daemon->ask_and_wait(*parse_next_hop("example.net"), "example.net", 10s);
 }
@@ -101,6 +122,29 @@ TEST_CASE("a failed delivery in the log ends in a verdict in the cache") {
     bench.fail_delivery();
     bench.settle();
     CHECK(bench.world.probed.size() == 1);
+}
+
+TEST_CASE(
+    "mail that went in clear text after TLS failed is told, counted, and followed by advice") {
+    Bench bench;
+    bench.cache.routes["example.net"] = {"example.net", "[mail.example.net]",
+                                         "[mail.example.net]:25", "smtp", wall_now()};
+    const auto reader = bench.daemon->events().subscribe();
+    const auto in_clear = [&] {
+        bench.log("SSL_connect error to mail.example.net[192.0.2.1]:25: Connection timed out");
+        bench.log("45952A7814D: Cannot start TLS: handshake failure");
+        bench.log(
+            "45952A7814D: to=<you@example.net>, relay=mail.example.net[192.0.2.1]:25, "
+            "delay=600, delays=300/0/300/0, dsn=2.0.0, status=sent (250 2.0.0 taken)");
+    };
+    in_clear();
+    CHECK(bench.daemon->counters().clear_text_deliveries == 1);
+    bool told = false;
+    asio::co_spawn(bench.io, read_alarm(reader.get(), &told), asio::detached);
+    bench.settle();
+    CHECK(told);
+    in_clear();
+    CHECK(bench.daemon->counters().clear_text_deliveries == 2);
 }
 
 TEST_CASE("a domain whose servers are others is not probed in the relay's place") {
