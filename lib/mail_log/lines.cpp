@@ -1,82 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/mail_log/lines.hpp"
 
-#include <algorithm>
-#include <charconv>
-
 #include "lib/base/text.hpp"
 
 namespace postfathom {
 
 namespace {
 
-constexpr std::size_t max_host = 255;
-constexpr std::size_t max_address = 64;  // "IPv6:" and the longest IPv6 text
 constexpr std::size_t max_tls_word = 64;
-constexpr std::size_t max_queue_id = 100;  // long queue ids have less than 30 characters
-
-bool digit(char c) { return c >= '0' && c <= '9'; }
-
-// Removes `prefix` from the front of `text`.
-bool take(std::string_view& text, std::string_view prefix) {
-    if (!text.starts_with(prefix)) return false;
-    text.remove_prefix(prefix.size());
-    return true;
-}
-
-// Removes and returns what comes before `separator`, and the separator.
-std::optional<std::string_view> take_until(std::string_view& text, std::string_view separator) {
-    const auto end = text.find(separator);
-    if (end == text.npos) return std::nullopt;
-    const auto piece = text.substr(0, end);
-    text.remove_prefix(end + separator.size());
-    return piece;
-}
-
-template <typename Number>
-std::optional<Number> take_number(std::string_view& text) {
-    Number number{};
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (result.ec != std::errc{}) return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(result.ptr - text.data()));
-    return number;
-}
-
-// What cannot be in a host name as Postfix prints it. Names may be UTF-8 (SMTPUTF8).
-bool ends_host(char c) {
-    return static_cast<unsigned char>(c) <= ' ' ||
-           std::string_view("[]<>(),;=\"\x7f").find(c) != std::string_view::npos;
-}
-
-// "[ADDR]" or "[ADDR]:PORT" at the front of `text`, behind `host`.
-std::optional<LoggedPeer> take_address(std::string_view host, std::string_view& text) {
-    if (host.empty() || host.size() > max_host) return std::nullopt;
-    auto rest = text;
-    if (!take(rest, "[")) return std::nullopt;
-    const auto inner = take_until(rest, "]");
-    if (!inner || inner->size() > max_address) return std::nullopt;
-    const auto address = IpAddress::parse(*inner);
-    if (!address) return std::nullopt;
-    LoggedPeer peer{std::string(host), *address, std::nullopt};
-    if (auto after = rest; take(after, ":") && !after.empty() && digit(after.front())) {
-        const auto port = take_number<std::uint16_t>(after);
-        if (!port || *port == 0) return std::nullopt;
-        peer.port = port;
-        rest = after;
-    }
-    text = rest;
-    return peer;
-}
-
-// HOST[ADDR] or HOST[ADDR]:PORT at the front of `text`.
-std::optional<LoggedPeer> take_peer(std::string_view& text) {
-    const auto end = std::find_if(text.begin(), text.end(), ends_host);
-    const auto length = static_cast<std::size_t>(end - text.begin());
-    auto rest = text.substr(length);
-    const auto peer = take_address(text.substr(0, length), rest);
-    if (peer) text = rest;
-    return peer;
-}
 
 // The texts of smtp(8) (smtp_connect.c, smtp_proto.c, smtp_chat.c, tls_client.c, tls_verify.c).
 // What follows the peer is left in `text`.
@@ -128,52 +59,6 @@ std::optional<Trouble> match_reason(std::string_view reason) {
     // error(8) repeats what qmgr(8) was told when it gave the site up for a while.
     take(reason, "delivery temporarily suspended: ");
     return match_any(reason, reason_patterns);
-}
-
-// "Nov 23 01:11:21 " or "2026-11-23T01:11:21.123456+00:00 ".
-bool take_time(std::string_view& line) {
-    if (line.empty()) return false;
-    if (digit(line.front())) {
-        const auto stamp = take_until(line, " ");
-        return stamp && stamp->size() >= 19 && (*stamp)[4] == '-' && (*stamp)[7] == '-' &&
-               ((*stamp)[10] == 'T' || (*stamp)[10] == 't');
-    }
-    constexpr std::string_view shape = "Mmm dd hh:mm:ss ";
-    if (line.size() < shape.size()) return false;
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-        const bool separator = shape[i] == ' ' || shape[i] == ':';
-        if (separator && line[i] != shape[i]) return false;
-        if (!separator && i > 5 && !digit(line[i])) return false;
-    }
-    line.remove_prefix(shape.size());
-    return true;
-}
-
-// "HOST TAG[PID]: "; the tag's last part is the program, with syslog_name before it.
-bool take_tag(std::string_view& line, LogLine& result) {
-    const auto host = take_until(line, " ");
-    if (!host || host->empty()) return false;
-    const auto tag = take_until(line, "[");
-    if (!tag || tag->find(' ') != tag->npos) return false;
-    result.program = tag->substr(tag->rfind('/') + 1);
-    if (result.program != "smtp" && result.program != "lmtp" && result.program != "error")
-        return false;
-    const auto pid = take_number<std::uint32_t>(line);
-    if (!pid || *pid == 0 || !take(line, "]: ")) return false;
-    result.host = *host;
-    result.pid = *pid;
-    return true;
-}
-
-// Postfix's two forms (enable_long_queue_ids): upper case hexadecimal, or letters without vowels
-// and digits. So words such as "warning" are none.
-bool is_queue_id(std::string_view text) {
-    if (text.size() < 5 || text.size() > max_queue_id) return false;
-    const auto all_in = [&](std::string_view set) {
-        return text.find_first_not_of(set) == text.npos;
-    };
-    return all_in("0123456789ABCDEF") ||
-           all_in("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz");
 }
 
 // Behind "to=<". The local part may be a quoted string with anything in it (info_log_addr_form).
@@ -260,17 +145,6 @@ std::optional<TlsEstablished> parse_established(std::string_view text) {
 
 }  // namespace
 
-std::optional<LoggedPeer> find_peer(std::string_view text) {
-    for (auto bracket = text.find('['); bracket != text.npos;
-         bracket = text.find('[', bracket + 1)) {
-        auto begin = bracket;
-        while (begin > 0 && !ends_host(text[begin - 1])) --begin;
-        auto rest = text.substr(bracket);
-        if (auto peer = take_address(text.substr(begin, bracket - begin), rest)) return peer;
-    }
-    return std::nullopt;
-}
-
 std::string_view to_string(TroubleKind kind) {
     switch (kind) {
         case TroubleKind::handshake_error:
@@ -300,12 +174,21 @@ std::optional<ReasonTrouble> classify_reason(std::string_view reason) {
 }
 
 std::optional<LogLine> parse_log_line(std::string_view line) {
-    line = line.substr(0, max_log_line_bytes);
+    auto text = line.substr(0, max_log_line_bytes);
+    auto head = take_head(text);
+    if (!head || head->pid == 0) return std::nullopt;
+    if (head->program != "smtp" && head->program != "lmtp" && head->program != "error")
+        return std::nullopt;
+    return parse_log_text(std::move(*head), text);
+}
+
+std::optional<LogLine> parse_log_text(LineHead head, std::string_view text) {
     LogLine result;
-    if (!take_time(line) || !take_tag(line, result)) return std::nullopt;
-    auto text = line;
-    if (const auto id = take_until(text, ": "); id && is_queue_id(*id)) {
-        result.queue_id = *id;
+    result.host = std::move(head.host);
+    result.program = std::move(head.program);
+    result.pid = head.pid;
+    result.queue_id = take_queue_id(text);
+    if (!result.queue_id.empty()) {
         if (auto status = parse_status(text)) {
             result.event = std::move(*status);
         } else if (auto trouble = match_reason(text)) {
@@ -315,11 +198,11 @@ std::optional<LogLine> parse_log_line(std::string_view line) {
         }
         return result;
     }
-    if (auto established = parse_established(line)) {
+    if (auto established = parse_established(text)) {
         result.event = std::move(*established);
-    } else if (auto trouble = match_any(line, line_patterns)) {
+    } else if (auto trouble = match_any(text, line_patterns)) {
         result.event = std::move(*trouble);
-    } else if (trouble = match(line, reason_patterns[0]);
+    } else if (trouble = match(text, reason_patterns[0]);
                trouble) {  // "connect to" has no queue id
         result.event = std::move(*trouble);
     } else {

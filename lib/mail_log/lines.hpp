@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Postfix writes about outbound deliveries, parsed. Pure; any bytes are accepted.
-// Formats: postlogd and BSD syslog ("Nov 23 01:11:21 mx postfix/smtp[3910]: ...") and RFC 3339 time
-// stamps ("2026-11-23T01:11:21.123456+00:00 mx postfix/smtp[3910]: ...").
+// What Postfix writes about outbound deliveries, parsed. Pure; any bytes are accepted. What its
+// servers and the others write is in server_lines.hpp.
 #pragma once
 
 #include <cstdint>
@@ -10,22 +9,9 @@
 #include <string_view>
 #include <variant>
 
-#include "lib/destination/endpoint.hpp"
+#include "lib/mail_log/scan.hpp"
 
 namespace postfathom {
-
-inline constexpr std::size_t max_log_line_bytes = 8192;
-
-// HOST[ADDR]:PORT as Postfix prints a server; without port in some texts.
-struct LoggedPeer {
-    std::string host;
-    IpAddress address;
-    std::optional<std::uint16_t> port;
-    bool operator==(const LoggedPeer&) const = default;
-};
-
-// Finds the first HOST[ADDR] or HOST[ADDR]:PORT in a text, e.g. in a deferral's reason.
-std::optional<LoggedPeer> find_peer(std::string_view text);
 
 // The trouble a line tells of.
 enum class TroubleKind {
@@ -80,6 +66,9 @@ struct LogLine {
 // Nothing for lines that are not Postfix's smtp(8), lmtp(8), error(8) or that tell nothing of a
 // delivery. `line` is without its newline; longer than max_log_line_bytes it is cut first.
 std::optional<LogLine> parse_log_line(std::string_view line);
+
+// The same behind a head that was taken already.
+std::optional<LogLine> parse_log_text(LineHead head, std::string_view text);
 
 // What a deferral's text (after the X.Y.Z code) tells of; shared with the `dsn` table.
 struct ReasonTrouble {
