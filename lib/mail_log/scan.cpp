@@ -121,6 +121,12 @@ std::optional<LineHead> take_head(std::string_view& line) {
     head.stamp = trim(line.substr(0, line.size() - rest.size()));
     const auto host = take_until(rest, " ");
     if (!host || host->empty()) return std::nullopt;
+    // A log of Dovecot's own has no host: "Nov 23 01:11:21 imap-login: Info: ...".
+    if (host->ends_with(':')) {
+        head.program = host->substr(0, host->size() - 1);
+        line = rest;
+        return head;
+    }
     head.host = *host;
     // "TAG[PID]: ", or "TAG: " as some programs write it.
     const auto end = rest.find_first_of("[: ");
