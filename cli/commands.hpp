@@ -15,6 +15,7 @@ namespace postfathom {
 
 // sysexits(3), as far as we use them.
 inline constexpr int exit_usage = 64;        // EX_USAGE
+inline constexpr int exit_bad_data = 65;     // EX_DATAERR
 inline constexpr int exit_unavailable = 69;  // EX_UNAVAILABLE: the daemon is not there
 inline constexpr int exit_config = 78;       // EX_CONFIG
 
@@ -43,6 +44,12 @@ struct ShowOptions {
 int run_show(const ShowOptions& options, const Settings& settings);
 int run_list(const ShowOptions& options, const Settings& settings);
 int run_watch(const ShowOptions& options, const Settings& settings);
+
+struct LogOptions {
+    std::string file;  // "-": standard input
+    bool json = false;
+};
+int run_log(const LogOptions& options);
 
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);

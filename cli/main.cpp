@@ -18,12 +18,14 @@ struct CommandLine {
     std::string checked_file;
     ProbeOptions probe;
     ShowOptions show;
+    LogOptions log;
 
     CLI::App app{"Sounds the path that mail takes: path MTU and TLS handshake of mail servers."};
     CLI::App* probe_command = nullptr;
     CLI::App* show_command = nullptr;
     CLI::App* list_command = nullptr;
     CLI::App* watch_command = nullptr;
+    CLI::App* log_command = nullptr;
     CLI::App* config_command = nullptr;
     CLI::App* config_check_command = nullptr;
     CLI::App* config_show_command = nullptr;
@@ -82,6 +84,20 @@ void add_show(CommandLine& line) {
         command->add_flag("--json", line.show.json, "Print JSON");
 }
 
+void add_log(CommandLine& line) {
+    line.log_command = line.app.add_subcommand(
+        "log", "Say what a past mail log tells of each destination, and what to probe");
+    line.log_command
+        ->add_option("file", line.log.file,
+                     "The log, or - for standard input (zcat FILE | postfathom log -)")
+        ->required();
+    line.log_command->add_flag("--json", line.log.json, "Print JSON");
+    line.log_command->footer(
+        "Reads Postfix's and Dovecot's lines as postlogd, syslog and `journalctl -o short-iso` "
+        "write\n"
+        "them. A log proves nothing about a path: what it says is suspected, a probe tells.");
+}
+
 void add_config(CommandLine& line) {
     line.config_command = line.app.add_subcommand("config", "Check or show the configuration");
     line.config_command->require_subcommand(1);
@@ -95,6 +111,7 @@ void add_config(CommandLine& line) {
 int run(const CommandLine& line) {
     if (*line.config_command && *line.config_check_command)
         return run_config_check(line.checked_file);
+    if (*line.log_command) return run_log(line.log);
     const auto settings = load_settings_or_defaults(line.config_file);
     if (!settings) {
         fmt::print(stderr, "{}\n", settings.error().message);
@@ -118,6 +135,7 @@ int main(int argc, char** argv) {
     line.app.fallthrough();
     add_probe(line);
     add_show(line);
+    add_log(line);
     add_config(line);
     try {
         line.app.parse(argc, argv);
