@@ -297,14 +297,15 @@ Found dovecot_text(std::string_view text) {
     if (!ended) return std::nullopt;
     const auto address = IpAddress::parse(element(text, "rip="));
     if (!address) return std::nullopt;
-    const bool shaking = mentions(text, "TLS handshaking") || mentions(text, "SSL_accept() failed");
+    const bool shaking = mentions(text, ", TLS handshaking");
     const bool idle = mentions(text.substr(0, 48), "Inactivity");
     auto result = event(idle      ? Kind::imap_timed_out
                         : shaking ? Kind::imap_handshake_failed
                                   : Kind::imap_left,
                         text.substr(0, text.find(": user=<")));
-    if (const auto at = text.find("SSL_accept() failed"); at != text.npos) {
-        const auto words = text.substr(at);
+    constexpr std::string_view shaking_words = "TLS handshaking: ";
+    if (const auto at = text.find(shaking_words); at != text.npos) {
+        const auto words = text.substr(at + shaking_words.size());
         result.detail = trim(words.substr(0, words.find(", session=<"))).substr(0, max_detail);
     }
     if (shaking) result.stage = "TLS";
