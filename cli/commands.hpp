@@ -39,10 +39,12 @@ int run_probe(const ProbeOptions& options, const Settings& settings);
 
 struct ShowOptions {
     std::string next_hop;
+    bool clients = false;  // list: networks that mail comes from
     bool json = false;
 };
 int run_show(const ShowOptions& options, const Settings& settings);
 int run_list(const ShowOptions& options, const Settings& settings);
+int run_list_clients(const ShowOptions& options, const Settings& settings);
 int run_watch(const ShowOptions& options, const Settings& settings);
 
 struct LogOptions {

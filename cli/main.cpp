@@ -78,6 +78,9 @@ void add_show(CommandLine& line) {
     line.show_command->add_option("next-hop", line.show.next_hop, "As `postfathom list` prints it")
         ->required();
     line.list_command = line.app.add_subcommand("list", "List the next hops that are known");
+    line.list_command->add_flag(
+        "--clients", line.show.clients,
+        "List the networks that mail comes from instead, with their sessions of one to two days");
     line.watch_command =
         line.app.add_subcommand("watch", "Print probes and changed verdicts as they happen");
     for (auto* command : {line.show_command, line.list_command, line.watch_command})
@@ -119,7 +122,9 @@ int run(const CommandLine& line) {
     }
     if (*line.probe_command) return run_probe(line.probe, *settings);
     if (*line.show_command) return run_show(line.show, *settings);
-    if (*line.list_command) return run_list(line.show, *settings);
+    if (*line.list_command)
+        return line.show.clients ? run_list_clients(line.show, *settings)
+                                 : run_list(line.show, *settings);
     if (*line.watch_command) return run_watch(line.show, *settings);
     return run_config_show(*settings);
 }

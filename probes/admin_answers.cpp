@@ -10,6 +10,7 @@
 #include <set>
 
 #include "lib/base/text.hpp"
+#include "lib/cache/client_codec.hpp"
 #include "lib/cache/record_codec.hpp"
 
 namespace postfathom {
@@ -125,6 +126,29 @@ Result<Page> parse_page(std::string_view query) {
     return page;
 }
 
+// {"NAME": [...], "next": KEY}: `list` calls visit(key, make) for each record behind a key.
+template <typename List>
+AdminReply answer_page(std::string_view query, std::string_view name, List list) {
+    const auto page = parse_page(query);
+    if (!page) return admin_error(400, "bad-query", page.error().message);
+    json::array found;
+    json::value next = nullptr;
+    std::string last;
+    list(page->after, [&](const std::string& key, const auto& make) {
+        if (found.size() == page->limit) {
+            next = json::string(last);
+            return false;
+        }
+        found.push_back(make());
+        last = key;
+        return true;
+    });
+    AdminReply reply;
+    reply.body[name] = std::move(found);
+    reply.body["next"] = std::move(next);
+    return reply;
+}
+
 int hex_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -183,6 +207,7 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
                            {"endpoints", stored.endpoints},
                            {"paths", stored.paths},
                            {"routes", stored.routes},
+                           {"clients", stored.clients},
                            {"bytes_used", stored.bytes_used},
                            {"bytes_limit", stored.bytes_limit},
                            {"unreadable", stored.unreadable},
@@ -198,30 +223,27 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
                               {"clear_text_deliveries", counters.clear_text_deliveries}};
     reply.body["notices"] = {{"received", counters.notices},
                              {"unreadable", counters.bad_notices},
+                             {"clients_dropped", counters.clients_dropped},
                              {"not_ours", counters.observer.not_ours}};
     reply.body["event_readers"] = counters.event_readers;
     return reply;
 }
 
 AdminReply answer_destinations(const Daemon& daemon, std::string_view query) {
-    const auto page = parse_page(query);
-    if (!page) return admin_error(400, "bad-query", page.error().message);
-    json::array destinations;
-    json::value next = nullptr;
-    std::string last;
-    daemon.cache().for_each_next_hop(page->after, [&](const NextHopRecord& record) {
-        if (destinations.size() == page->limit) {
-            next = json::string(last);
-            return false;
-        }
-        destinations.push_back(summary(daemon, record));
-        last = record.next_hop;
-        return true;
+    return answer_page(query, "destinations", [&](const auto& after, const auto& visit) {
+        daemon.cache().for_each_next_hop(after, [&](const NextHopRecord& record) {
+            return visit(record.next_hop, [&] { return summary(daemon, record); });
+        });
     });
-    AdminReply reply;
-    reply.body["destinations"] = std::move(destinations);
-    reply.body["next"] = std::move(next);
-    return reply;
+}
+
+AdminReply answer_clients(const Daemon& daemon, std::string_view query) {
+    const auto now = wall_now();
+    return answer_page(query, "clients", [&](const auto& after, const auto& visit) {
+        daemon.cache().for_each_client(after, [&](const ClientRecord& record) {
+            return visit(record.network, [&] { return to_json(record, now); });
+        });
+    });
 }
 
 AdminReply answer_destination(const Daemon& daemon, std::string_view encoded) {

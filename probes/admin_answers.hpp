@@ -24,6 +24,8 @@ AdminReply answer_health();
 AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime);
 // `query` is what follows '?': after=NEXTHOP&limit=N.
 AdminReply answer_destinations(const Daemon& daemon, std::string_view query);
+// Likewise, networks that mail comes from: after=NETWORK&limit=N.
+AdminReply answer_clients(const Daemon& daemon, std::string_view query);
 // `encoded` is the rest of the path, percent-encoded.
 AdminReply answer_destination(const Daemon& daemon, std::string_view encoded);
 // What is known of a canonical next hop: verdict, freshness, route, endpoints, last report.

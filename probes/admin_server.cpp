@@ -78,7 +78,8 @@ constexpr std::string_view destination_prefix = "/v1/destinations/";
 std::string_view allowed_method(std::string_view path) {
     if (path == "/v1/probe") return "POST";
     if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
-        path == "/v1/events" || path.substr(0, destination_prefix.size()) == destination_prefix)
+        path == "/v1/clients" || path == "/v1/events" ||
+        path.substr(0, destination_prefix.size()) == destination_prefix)
         return "GET";
     return "";
 }
@@ -90,6 +91,10 @@ AdminReply answer_get(const AdminServer::State& state, const Target& target) {
         return answer_status(state.daemon, std::chrono::duration_cast<std::chrono::seconds>(
                                                Clock::now() - state.started));
     if (target.path == "/v1/destinations") return answer_destinations(state.daemon, target.query);
+    if (target.path == "/v1/clients") {
+        state.daemon.store_clients();  // those of the last seconds, too
+        return answer_clients(state.daemon, target.query);
+    }
     return answer_destination(state.daemon, target.path.substr(destination_prefix.size()));
 }
 
@@ -117,10 +122,11 @@ asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
     const auto target = split_target({request.target().data(), request.target().size()});
     const auto allowed = allowed_method(target.path);
     if (allowed.empty())
-        co_return admin_error(404, "unknown-path",
-                              "there is no " + printable(target.path, 64) +
-                                  "; there are /healthz, /v1/status, /v1/destinations, "
-                                  "/v1/destinations/NEXTHOP, /v1/probe and /v1/events");
+        co_return admin_error(
+            404, "unknown-path",
+            "there is no " + printable(target.path, 64) +
+                "; there are /healthz, /v1/status, /v1/destinations, "
+                "/v1/destinations/NEXTHOP, /v1/clients, /v1/probe and /v1/events");
     const auto method = request.method_string();
     if (method != beast::string_view(allowed.data(), allowed.size()))
         co_return admin_error(405, "bad-method",

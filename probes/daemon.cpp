@@ -28,6 +28,8 @@ constexpr std::chrono::seconds resolve_limit{30};
 // One line in the log for a place and hour; each delivery is an event and counted.
 constexpr std::chrono::hours alarm_again_after{1};
 constexpr std::size_t max_alarmed_places = 4096;
+// Between two stores.
+constexpr std::size_t max_client_networks = 10'000;
 
 Schedule::Limits schedule_limits(const Settings& settings) {
     Schedule::Limits limits;
@@ -105,6 +107,7 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       observer_(cache),
       clear_text_([this](const LoggedPeer& peer) { return tls_path_is_ill(peer); }),
       alarms_(alarm_again_after, max_alarmed_places),
+      clients_(max_client_networks),
       events_(io.get_executor()),
       wake_(io) {
     observer_.set_routes(settings.routes);
@@ -126,6 +129,7 @@ void Daemon::on_notice(std::string_view datagram) {
         log::debug("notice: {}", printable(notice.error().message));
         return;
     }
+    if (const auto* clients = std::get_if<ClientsSeen>(&*notice)) return note_client(clients->seen);
     CacheChange change;
     const auto wishes = observer_.notice(*notice, change, wall_now());
     if (!change.routes.empty()) store(change);

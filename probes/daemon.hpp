@@ -18,6 +18,7 @@
 #include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
+#include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/report.hpp"
 #include "probes/clear_text_watch.hpp"
 #include "probes/daemon_gate.hpp"
@@ -50,6 +51,10 @@ class Daemon {
     void on_log_line(std::string_view line);
     void on_notice(std::string_view datagram);
 
+    // Of a client that brings mail to us, or tries to. Stored with the next store_clients().
+    void note_client(const ClientSeen& seen);
+    void store_clients();
+
     // For a person. The probe is queued or joined; ErrorCode::full when there is no room.
     Result<void> ask(const NextHop& next_hop, const std::string& verbatim);
     // As above, and waits for its end; ErrorCode::timed_out when `limit` came first.
@@ -76,6 +81,7 @@ class Daemon {
         std::uint64_t log_lines = 0;
         std::uint64_t notices = 0;
         std::uint64_t bad_notices = 0;
+        std::uint64_t clients_dropped = 0;  // seen, but too many networks at once
         std::uint64_t cache_errors = 0;
         std::uint64_t event_readers = 0;
         std::uint64_t clear_text_deliveries = 0;  // after TLS with that server had failed
@@ -120,6 +126,7 @@ class Daemon {
     Observer observer_;
     ClearTextWatch clear_text_;
     Pace alarms_;
+    ClientTally clients_;
     Events events_;
     boost::asio::steady_timer wake_;
     // Those who wait for a probe to end.

@@ -25,6 +25,7 @@ constexpr std::chrono::seconds lookup_limit{30};
 }  // namespace
 
 void Daemon::refresh() {
+    store_clients();
     const auto now = wall_now();
     std::size_t seen = 0;
     std::vector<std::string> due;

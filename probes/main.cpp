@@ -188,6 +188,7 @@ int serve(const std::string& file, const Settings& settings) {
               settings.admin.socket,
               settings.mail_log.file.empty() ? "not followed" : settings.mail_log.file);
     io.run();
+    daemon.store_clients();
     log::info("ended");
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "lib/base/log.hpp"
 #include "lib/cache/cache_format.hpp"
+#include "lib/cache/client_codec.hpp"
 #include "lib/cache/eviction.hpp"
 #include "lib/cache/lmdb_reader.hpp"
 #include "lib/cache/record_codec.hpp"
@@ -41,6 +42,8 @@ Result<std::vector<Entry>> encode_change(const CacheChange& change) {
         entries.push_back({Table::path, path_key(record), encode(record)});
     for (const auto& record : change.routes)
         entries.push_back({Table::route, record.domain, encode(record)});
+    for (const auto& record : change.clients)
+        entries.push_back({Table::client, record.network, encode(record)});
     for (const auto& report : change.reports) {
         if (report.json.size() <= max_report_bytes)
             entries.push_back({Table::report, report.next_hop, report.json});
@@ -108,7 +111,8 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
 
     Result<std::uint64_t> remove_older_than(WallTime before) override {
         std::uint64_t removed = 0;
-        for (const auto table : {Table::next_hop, Table::endpoint, Table::path, Table::route}) {
+        for (const auto table :
+             {Table::next_hop, Table::endpoint, Table::path, Table::route, Table::client}) {
             const auto gone =
                 remove(table, choose([table, before](const ReadTransaction& snapshot) {
                            return older_than(snapshot, table, before);
@@ -194,7 +198,8 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         };
         std::vector<Table> from = {Table::report};
         if (count(Table::report) <= count(Table::next_hop) / 16)
-            from = {Table::report, Table::next_hop, Table::endpoint, Table::path, Table::route};
+            from = {Table::report, Table::next_hop, Table::endpoint,
+                    Table::path,   Table::route,    Table::client};
         std::uint64_t removed = 0;
         for (const auto table : from) {
             const auto gone = remove_oldest(table, (count(table) + 9) / 10);
@@ -221,7 +226,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
             if ((facts.me_last_pgno + 1) * statistics.ms_psize <= limits_.bytes) return {};
             const auto used = counters();
             if (used.bytes_used <= limits_.bytes ||
-                used.next_hops + used.endpoints + used.paths + used.routes == 0)
+                used.next_hops + used.endpoints + used.paths + used.routes + used.clients == 0)
                 return {};
             if (auto room = make_room(); !room) return room;
         }
@@ -238,6 +243,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
                                 {Table::endpoint, limits_.entries * 4, change.endpoints.size()},
                                 {Table::path, limits_.entries * 4, change.paths.size()},
                                 {Table::route, limits_.entries * 10, change.routes.size()},
+                                {Table::client, limits_.entries, change.clients.size()},
                                 {Table::report, limits_.entries, change.reports.size()}};
         for (const auto& bound : bounds) {
             std::uint64_t there = 0;

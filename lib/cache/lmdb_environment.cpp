@@ -14,8 +14,8 @@ namespace {
 // whose threads grow with Postfix's connections.
 constexpr unsigned max_readers = 1024;
 
-constexpr std::array<const char*, table_count> table_names = {"next_hop", "endpoint", "path",
-                                                              "route",    "report",   "meta"};
+constexpr std::array<const char*, table_count> table_names = {
+    "next_hop", "endpoint", "path", "route", "report", "client", "meta"};
 
 }  // namespace
 

@@ -28,9 +28,10 @@ enum class Table : std::size_t {
     path,      // "DESTINATION SOURCE"
     route,     // DOMAIN
     report,    // NEXTHOP
+    client,    // NETWORK
     meta,      // "magic", "format", "max_bytes"
 };
-inline constexpr std::size_t table_count = 6;
+inline constexpr std::size_t table_count = 7;
 inline constexpr const char* data_file_name = "data.mdb";
 inline constexpr const char* lock_file_name = "lock.mdb";
 

@@ -7,13 +7,14 @@
 #include <utility>
 
 #include "lib/cache/cache_format.hpp"
+#include "lib/cache/client_codec.hpp"
 #include "lib/cache/eviction.hpp"
 #include "lib/cache/record_codec.hpp"
 
 namespace postfathom {
 namespace {
 
-constexpr std::size_t page_of_next_hops = 256;   // for_each_next_hop reads so many in one snapshot
+constexpr std::size_t page_of_records = 256;     // for_each_in reads so many in one snapshot
 constexpr std::size_t max_of_one_address = 256;  // records looked at for one address
 
 bool starts_with(std::string_view text, std::string_view prefix) {
@@ -79,6 +80,17 @@ std::optional<KnownWay> LmdbReader::way(std::string_view domain) const {
     return found;
 }
 
+std::optional<ClientRecord> LmdbReader::client(std::string_view network) const {
+    const auto snapshot = shared_->read();
+    if (!snapshot) return std::nullopt;
+    const auto value = snapshot->find(Table::client, network);
+    if (!value) return std::nullopt;
+    auto record = decode_client(*value);
+    if (record && record->network == network) return std::move(*record);
+    count_unreadable();
+    return std::nullopt;
+}
+
 std::vector<EndpointRecord> LmdbReader::endpoints_at(const IpAddress& address) const {
     std::vector<EndpointRecord> found;
     const auto snapshot = shared_->read();
@@ -125,29 +137,45 @@ std::optional<std::string> LmdbReader::report(std::string_view canonical) const 
 
 // The visitor may take its time (it writes to an operator's socket): it runs without a snapshot,
 // which would keep old pages alive.
-void LmdbReader::for_each_next_hop(std::string_view after,
-                                   const std::function<bool(const NextHopRecord&)>& visit) const {
+void LmdbReader::for_each_in(
+    Table table, std::string_view after,
+    const std::function<bool(std::string_view, std::string_view)>& visit) const {
     std::string last(after);
     for (bool more = true; more;) {
         std::vector<std::pair<std::string, std::string>> page;
         {
             const auto snapshot = shared_->read();
             if (!snapshot) return;
-            Cursor cursor(snapshot->get(), snapshot->environment().database(Table::next_hop));
+            Cursor cursor(snapshot->get(), snapshot->environment().database(table));
             more = cursor.seek(last);
             if (more && cursor.key() == last) more = cursor.next();
-            for (; more && page.size() < page_of_next_hops; more = cursor.next())
+            for (; more && page.size() < page_of_records; more = cursor.next())
                 page.emplace_back(cursor.key(), cursor.value());
         }
-        for (const auto& [key, value] : page) {
-            const auto record = decode_next_hop(value);
-            if (!record || record->next_hop != key)
-                count_unreadable();
-            else if (!visit(*record))
-                return;
-        }
+        for (const auto& [key, value] : page)
+            if (!visit(key, value)) return;
         if (!page.empty()) last = page.back().first;
     }
+}
+
+void LmdbReader::for_each_next_hop(std::string_view after,
+                                   const std::function<bool(const NextHopRecord&)>& visit) const {
+    for_each_in(Table::next_hop, after, [&](std::string_view key, std::string_view value) {
+        const auto record = decode_next_hop(value);
+        if (record && record->next_hop == key) return visit(*record);
+        count_unreadable();
+        return true;
+    });
+}
+
+void LmdbReader::for_each_client(std::string_view after,
+                                 const std::function<bool(const ClientRecord&)>& visit) const {
+    for_each_in(Table::client, after, [&](std::string_view key, std::string_view value) {
+        const auto record = decode_client(value);
+        if (record && record->network == key) return visit(*record);
+        count_unreadable();
+        return true;
+    });
 }
 
 CacheReader::Counters LmdbReader::counters() const {
@@ -159,6 +187,7 @@ CacheReader::Counters LmdbReader::counters() const {
     counters.endpoints = entries(*snapshot, Table::endpoint);
     counters.paths = entries(*snapshot, Table::path);
     counters.routes = entries(*snapshot, Table::route);
+    counters.clients = entries(*snapshot, Table::client);
     counters.bytes_used = bytes_used(snapshot->environment().get(), snapshot->get());
     counters.bytes_limit = noted_max_bytes(*snapshot);
     return counters;

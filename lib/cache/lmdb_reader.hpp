@@ -27,6 +27,9 @@ class LmdbReader : public virtual CacheReader {
     std::optional<std::string> report(std::string_view canonical) const override;
     void for_each_next_hop(std::string_view after,
                            const std::function<bool(const NextHopRecord&)>& visit) const override;
+    std::optional<ClientRecord> client(std::string_view network) const override;
+    void for_each_client(std::string_view after,
+                         const std::function<bool(const ClientRecord&)>& visit) const override;
     Counters counters() const override;
 
   protected:
@@ -37,6 +40,8 @@ class LmdbReader : public virtual CacheReader {
                                              std::string_view canonical) const;
     std::optional<RouteRecord> route_in(const ReadTransaction& snapshot,
                                         std::string_view domain) const;
+    void for_each_in(Table table, std::string_view after,
+                     const std::function<bool(std::string_view, std::string_view)>& visit) const;
     void count_unreadable() const { shared_->unreadable.fetch_add(1, std::memory_order_relaxed); }
 
     std::shared_ptr<SharedEnvironment> shared_;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lib/base/result.hpp"
+#include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/record.hpp"
 
 namespace postfathom {
@@ -65,11 +66,21 @@ class CacheReader {
     virtual void for_each_next_hop(
         std::string_view after, const std::function<bool(const NextHopRecord&)>& visit) const = 0;
 
+    // What was seen of clients from one network, keyed by client_network().
+    virtual std::optional<ClientRecord> client(std::string_view) const { return std::nullopt; }
+    std::optional<ClientRecord> client_at(const IpAddress& address) const {
+        return client(client_network(address));
+    }
+    // In key order, as for_each_next_hop().
+    virtual void for_each_client(std::string_view,
+                                 const std::function<bool(const ClientRecord&)>&) const {}
+
     struct Counters {
         std::uint64_t next_hops = 0;
         std::uint64_t endpoints = 0;
         std::uint64_t paths = 0;
         std::uint64_t routes = 0;
+        std::uint64_t clients = 0;
         std::uint64_t bytes_used = 0;
         std::uint64_t bytes_limit = 0;
         std::uint64_t unreadable = 0;  // records met by this process that it could not read
@@ -83,6 +94,7 @@ struct CacheChange {
     std::vector<EndpointRecord> endpoints;
     std::vector<PathRecord> paths;
     std::vector<RouteRecord> routes;
+    std::vector<ClientRecord> clients{};
     struct Report {
         std::string next_hop;
         std::string json;

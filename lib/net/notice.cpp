@@ -17,6 +17,7 @@
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
+#include "lib/cache/client_codec.hpp"
 #include "lib/cache/json_fields.hpp"
 #include "lib/destination/next_hop.hpp"
 
@@ -52,6 +53,11 @@ void describe(const FailureSeen& notice, json::object& object) {
     object["name"] = printable(notice.endpoint.name, max_domain_text);
     object["next_hop"] = printable(notice.next_hop, max_next_hop_text);
     object["reason"] = printable(notice.reason, max_reason_text);
+}
+
+void describe(const ClientsSeen& notice, json::object& object) {
+    object["notice"] = "clients-seen";
+    put(object, notice.seen);
 }
 
 // Next hops become places that are probed, so only their canonical spelling is taken from a
@@ -118,8 +124,10 @@ Result<Notice> decode_notice(std::string_view bytes) {
         notice = decode_verdict_wanted(fields);
     else if (kind == "failure-seen")
         notice = decode_failure_seen(fields);
+    else if (kind == "clients-seen")
+        notice = ClientsSeen{decode_client_seen(fields)};
     else
-        fields.refuse("notice", "route-learned, verdict-wanted or failure-seen");
+        fields.refuse("notice", "route-learned, verdict-wanted, failure-seen or clients-seen");
     if (fields.failed()) return tl::make_unexpected(fields.error());
     return notice;
 }

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "lib/base/result.hpp"
+#include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/record.hpp"
 
 namespace postfathom {
@@ -38,7 +39,13 @@ struct FailureSeen {
     bool operator==(const FailureSeen&) const = default;
 };
 
-using Notice = std::variant<RouteLearned, VerdictWanted, FailureSeen>;
+// "Clients of this network brought mail", counted by the milter over a few seconds.
+struct ClientsSeen {
+    ClientSeen seen;
+    bool operator==(const ClientsSeen&) const = default;
+};
+
+using Notice = std::variant<RouteLearned, VerdictWanted, FailureSeen, ClientsSeen>;
 
 std::string encode(const Notice& notice);
 Result<Notice> decode_notice(std::string_view bytes);

@@ -16,9 +16,14 @@ namespace postfathom {
 namespace {
 
 std::vector<Notice> samples() {
-    return {RouteLearned{sample::route("example.com")}, VerdictWanted{"[mail.example.org]:587"},
+    return {RouteLearned{sample::route("example.com")},
+            VerdictWanted{"[mail.example.org]:587"},
             FailureSeen{sample::endpoint(), "example.org", "Cannot start TLS: handshake failure"},
-            FailureSeen{sample::endpoint("2001:db8::1", 587, ""), "", ""}};
+            FailureSeen{sample::endpoint("2001:db8::1", 587, ""), "", ""},
+            ClientsSeen{{network_of(sample::endpoint().address),
+                         {3, 1, 0, 0},
+                         ClientTls{"TLSv1.3", "TLS_AES_256_GCM_SHA384", 256}}},
+            ClientsSeen{{network_of(sample::endpoint("2001:db8::1").address), {0, 0, 2, 1}}}};
 }
 
 std::string receive(int socket) {
@@ -69,6 +74,10 @@ TEST_CASE("what is not exactly a notice is refused with a reason") {
         R"({"v":1,"notice":"shutdown"})",
         R"({"v":1,"notice":["verdict-wanted"],"next_hop":"example.org"})",
         R"({"v":1,"notice":"verdict-wanted"})",
+        R"({"v":1,"notice":"clients-seen"})",
+        R"({"v":1,"notice":"clients-seen","network":"192.0.2.1/24","tls":1})",
+        R"({"v":1,"notice":"clients-seen","network":"192.0.2.0/24","tls":"1"})",
+        R"({"v":1,"notice":"clients-seen","network":"192.0.2.0/24","since":1})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":""})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":"Example.ORG"})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":"[example.org]:25"})",

@@ -12,6 +12,7 @@
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "lib/net/notice.hpp"
+#include "probes/admin_answers.hpp"
 #include "tests/unit/probed/memory_cache.hpp"
 #include "tests/unit/probed/reports.hpp"
 
@@ -294,4 +295,35 @@ TEST_CASE("a reader of events that does not read is cut off, others are served")
     bench.daemon->events().publish(event);
     CHECK_FALSE(quick->too_slow());
     CHECK(bench.daemon->events().readers() == 2);
+}
+
+TEST_CASE("what the milter saw of clients is stored by network, and listed") {
+    Bench bench;
+    const auto tell = [&](const char* address, ClientCounts counts) {
+        ClientSeen seen{network_of(*IpAddress::parse(address)), counts};
+        if (counts.tls_sessions > 0) seen.tls = ClientTls{"TLSv1.3", "TLS_AES_128_GCM_SHA256", 128};
+        bench.daemon->on_notice(encode(Notice{ClientsSeen{seen}}));
+    };
+    tell("192.0.2.1", {2, 0, 0, 0});
+    tell("192.0.2.250", {0, 3, 0, 0});
+    tell("2001:db8::1", {1, 0, 0, 0});
+    tell("127.0.0.1", {1, 0, 0, 0});
+    CHECK(bench.cache.clients.empty());  // a store for all of them, by the clock
+    bench.daemon->store_clients();
+    REQUIRE(bench.cache.clients.size() == 2);
+    tell("192.0.2.7", {0, 1, 0, 0});
+    bench.daemon->refresh();
+    CHECK(bench.cache.clients.at("192.0.2.0/24").day.counts == ClientCounts{2, 4, 0, 0});
+    bench.settle();
+    CHECK(bench.world.probed.empty());
+
+    const auto reply = answer_clients(*bench.daemon, "limit=1");
+    CHECK(reply.status == 200);
+    REQUIRE(reply.body.at("clients").get_array().size() == 1);
+    CHECK(reply.body.at("clients").at(0).at("network").get_string() == "192.0.2.0/24");
+    CHECK(reply.body.at("next").get_string() == "192.0.2.0/24");
+    const auto rest = answer_clients(*bench.daemon, "after=192.0.2.0%2F24");
+    REQUIRE(rest.body.at("clients").get_array().size() == 1);
+    CHECK(rest.body.at("clients").at(0).at("tls").at("version").get_string() == "TLSv1.3");
+    CHECK(rest.body.at("next").is_null());
 }

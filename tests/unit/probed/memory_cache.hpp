@@ -15,6 +15,7 @@ class MemoryCache : public CacheWriter {
     std::vector<EndpointRecord> endpoints;
     std::vector<PathRecord> path_records;
     std::map<std::string, RouteRecord> routes;
+    std::map<std::string, ClientRecord> clients;
     std::map<std::string, std::string> reports;
     bool broken = false;  // store() fails
     WallTime removed_before{};
@@ -45,11 +46,20 @@ class MemoryCache : public CacheWriter {
         for (auto at = next_hops.upper_bound(std::string(after)); at != next_hops.end(); ++at)
             if (!visit(at->second)) return;
     }
+    std::optional<ClientRecord> client(std::string_view network) const override {
+        return find(clients, network);
+    }
+    void for_each_client(std::string_view after,
+                         const std::function<bool(const ClientRecord&)>& visit) const override {
+        for (auto at = clients.upper_bound(std::string(after)); at != clients.end(); ++at)
+            if (!visit(at->second)) return;
+    }
     Counters counters() const override {
         Counters counters;
         counters.next_hops = next_hops.size();
         counters.endpoints = endpoints.size();
         counters.routes = routes.size();
+        counters.clients = clients.size();
         return counters;
     }
 
@@ -69,6 +79,7 @@ class MemoryCache : public CacheWriter {
             path_records.push_back(record);
         }
         for (const auto& record : change.routes) routes[record.domain] = record;
+        for (const auto& record : change.clients) clients[record.network] = record;
         for (const auto& record : change.reports) reports[record.next_hop] = record.json;
         return {};
     }
