@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 
 constexpr auto log_again_after = 1h;
 constexpr std::size_t max_remembered_keys = 20'000;
+constexpr auto hold_for = 10s;
+constexpr std::size_t max_held = 4096;
 
 class FloorSession : public Session {
   public:
@@ -51,8 +53,7 @@ void FloorService::answer(std::string_view name, std::string_view key, std::stri
     const auto& age = settings_.cache.age;
     std::string text;
     if (name == "tls") {
-        if (const auto level = answer_tls(key, cache_, tables, settings_.tls.floor, now, age))
-            text = to_string(level->level());
+        if (const auto level = level_for(key)) text = to_string(level->level());
     } else if (name == "ehlo" && discards_pipelining(key, cache_, tables, now, age)) {
         text = "pipelining";
     }
@@ -62,6 +63,21 @@ void FloorService::answer(std::string_view name, std::string_view key, std::stri
         log::info("{}: table {} answers \"{}\" while its path is ill", subject, printable(name),
                   text);
     append_found(out, text);
+}
+
+std::optional<SuggestedLevel> FloorService::level_for(std::string_view key) {
+    const auto verdict = cache_.verdict(key);
+    if (verdict && !ill(*verdict)) return std::nullopt;  // nearly always, and at once
+    const auto now = std::chrono::steady_clock::now();
+    const auto floor = settings_.tls.floor;
+    // No level that was decided on another floor is ever given.
+    if (floor != held_floor_ || held_.size() >= max_held) held_.clear();
+    held_floor_ = floor;
+    auto& held = held_[std::string(key)];
+    if (held.until <= now)
+        held = {answer_tls(key, cache_, settings_.tables, floor, wall_now(), settings_.cache.age),
+                now + hold_for};
+    return held.level;
 }
 
 std::unique_ptr<Session> FloorService::session() { return std::make_unique<FloorSession>(*this); }

@@ -2,13 +2,17 @@
 // Answers the socketmap tables `tls` and `ehlo` for all connections.
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
+#include "lib/diagnosis/tls_floor.hpp"
 #include "policyd/connection.hpp"
 
 namespace postfathom {
@@ -24,9 +28,20 @@ class FloorService {
     void answer(std::string_view name, std::string_view key, std::string& out);
 
   private:
+    std::optional<SuggestedLevel> level_for(std::string_view key);
+
+    // What was decided about an ill next hop holds for some seconds, while smtp(8) processes ask
+    // again and again: it takes several records to decide.
+    struct Held {
+        std::optional<SuggestedLevel> level;
+        std::chrono::steady_clock::time_point until;
+    };
+
     const Settings& settings_;
     const CacheReader& cache_;
     Pace logged_;  // per table and key
+    std::unordered_map<std::string, Held> held_;
+    TlsLevel held_floor_ = TlsLevel::may;
 };
 
 }  // namespace postfathom

@@ -31,6 +31,8 @@ std::optional<SuggestedLevel> answer_tls(std::string_view key, const CacheReader
                                          const Settings::Tables& tables, TlsLevel floor,
                                          WallTime now, const AgeLimits& limits) {
     if (tables.tls_next_hops.empty() || key.starts_with('.')) return std::nullopt;
+    // Nearly always the next hop is well, and written as we write it.
+    if (const auto verdict = cache.verdict(key); verdict && !ill(*verdict)) return std::nullopt;
     const auto parsed = parse_next_hop(key);
     if (!parsed) return std::nullopt;
     const auto next_hop = to_string(*parsed);

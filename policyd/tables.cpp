@@ -191,7 +191,7 @@ PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader
     } else {
         finding.next_hop = next_hop_without_route(domain, routes);
         if (finding.next_hop.empty()) return finding;
-        if (const auto record = cache.next_hop(finding.next_hop)) known = record->verdict;
+        known = cache.verdict(finding.next_hop);
     }
     const auto age = known ? freshness(*known, now, limits) : Freshness::expired;
     finding.wanted = age != Freshness::fresh;

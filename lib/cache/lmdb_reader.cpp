@@ -91,6 +91,21 @@ std::optional<ClientRecord> LmdbReader::client(std::string_view network) const {
     return std::nullopt;
 }
 
+std::optional<KnownVerdict> LmdbReader::verdict(std::string_view canonical) const {
+    const auto snapshot = shared_->read();
+    if (!snapshot) return std::nullopt;
+    const SnapshotId id{snapshot->environment().serial(), snapshot->id()};
+    {
+        const std::lock_guard lock(ways_mutex_);
+        if (auto found = verdicts_.find(canonical, id)) return found->verdict;
+    }
+    KnownWay found;
+    if (auto record = next_hop_in(*snapshot, canonical)) found.verdict = std::move(record->verdict);
+    const std::lock_guard lock(ways_mutex_);
+    verdicts_.remember(canonical, found, id);
+    return found.verdict;
+}
+
 std::vector<EndpointRecord> LmdbReader::endpoints_at(const IpAddress& address) const {
     std::vector<EndpointRecord> found;
     const auto snapshot = shared_->read();

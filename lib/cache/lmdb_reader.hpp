@@ -20,6 +20,7 @@ class LmdbReader : public virtual CacheReader {
     explicit LmdbReader(std::shared_ptr<SharedEnvironment> shared) : shared_(std::move(shared)) {}
 
     std::optional<KnownWay> way(std::string_view domain) const override;
+    std::optional<KnownVerdict> verdict(std::string_view canonical) const override;
     std::optional<NextHopRecord> next_hop(std::string_view canonical) const override;
     std::vector<EndpointRecord> endpoints_at(const IpAddress& address) const override;
     std::vector<PathRecord> paths(const IpAddress& destination) const override;
@@ -47,6 +48,7 @@ class LmdbReader : public virtual CacheReader {
     std::shared_ptr<SharedEnvironment> shared_;
     mutable std::mutex ways_mutex_;  // held for a copy, never while the cache is read
     mutable WayTable ways_;
+    mutable WayTable verdicts_;  // by next hop, which leads nowhere else
 };
 
 }  // namespace postfathom

@@ -40,6 +40,13 @@ class CacheReader {
         return found;
     }
 
+    // Likewise for a next hop: its verdict alone. Nothing when it is not known.
+    virtual std::optional<KnownVerdict> verdict(std::string_view canonical) const {
+        auto record = next_hop(canonical);
+        if (!record) return std::nullopt;
+        return std::move(record->verdict);
+    }
+
     // Keys are canonical: to_string(NextHop), lower-case domains.
     virtual std::optional<NextHopRecord> next_hop(std::string_view canonical) const = 0;
     // All ports and server names, at most 256.

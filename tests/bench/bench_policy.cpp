@@ -1,57 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-// postfathom-policyd beside a null server, which reads requests and answers DUNNO without looking
-// at them: the same load, in alternating rounds, over UNIX sockets. What counts is the ratio, for
-// it depends little on the machine.
-//   bench_policy [--seconds 2] [--rounds 5] [--destinations 100000] [--connections N]
-//                [--load one-thread] [--policyd PROGRAM]
-// Exit status 0 when every ratio is at least 0.6.
+// postfathom-policyd beside a null server, which answers without looking at what it reads, and
+// beside servers of Debian that speak the same protocols: the same load, in alternating rounds.
+// What counts is the ratio, for it depends little on the machine.
+//   bench_policy [--seconds 1] [--rounds 5] [--destinations 100000] [--connections N]
+//                [--policyd PROGRAM] [--others DIRECTORY]
+// Exit status 0 when every aim is met.
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string_view>
-#include <thread>
 
-#include "lib/base/descriptor.hpp"
-#include "tests/bench/child.hpp"
 #include "tests/bench/filled_cache.hpp"
+#include "tests/bench/other_servers.hpp"
+#include "tests/bench/policy_load.hpp"
 
 namespace postfathom {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-constexpr double target_ratio = 0.6;
+using bench::Load;
+using bench::Round;
+using bench::Server;
+
+constexpr double least_of_null = 0.7;
+constexpr double most_p99_of_null = 2;
 
 struct Options {
-    double seconds = 2;
+    double seconds = 1;
     int rounds = 5;
     int destinations = 100'000;
-    int connections = 0;  // 0: 1, then 50
-    bool one_thread = false;
+    int connections = 0;  // 0: 1, 10 and 100
     std::string policyd = POLICYD_PROGRAM;
+    std::string others = OTHER_SERVERS;
 };
-
-sockaddr_un address_of(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
-    return address;
-}
 
 // As smtpd(8) of Postfix 3.7 sends it at RCPT to a client without TLS: every attribute, in its
 // order.
-std::string request(int number) {
+std::string policy_request(int number) {
     return fmt::format(
         "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\n"
         "client_address=192.0.2.{}\nclient_name=client.example.com\nclient_port=41{:03}\n"
@@ -65,240 +55,139 @@ std::string request(int number) {
         number % 250, number % 1000, bench::domain(number), number, number * 7919);
 }
 
-// ---- the servers
-
-class Program {
-  public:
-    template <typename Work>
-    Program(std::string socket, Work work)
-        : socket_(std::move(socket)), process_(std::move(work)) {}
-    const std::string& socket() const { return socket_; }
-    double used() const { return process_.used(); }
-
-  private:
-    std::string socket_;
-    bench::Child process_;
-};
-
-int serve_null(const std::string& path) {
-    constexpr std::string_view answer = "action=DUNNO\n\n";
-    const Descriptor listening(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const auto address = address_of(path);
-    if (::bind(listening.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::listen(listening.get(), 128) != 0)
-        return 1;
-    const Descriptor events(::epoll_create1(EPOLL_CLOEXEC));
-    const auto watch = [&events](int descriptor) {
-        epoll_event event{};
-        event.events = EPOLLIN;
-        event.data.fd = descriptor;
-        ::epoll_ctl(events.get(), EPOLL_CTL_ADD, descriptor, &event);
-    };
-    watch(listening.get());
-    std::array<epoll_event, 128> ready{};
-    std::array<char, 16384> buffer{};
-    for (;;) {
-        const int count = ::epoll_wait(events.get(), ready.data(), ready.size(), -1);
-        for (int i = 0; i < count; ++i) {
-            const int descriptor = ready[static_cast<std::size_t>(i)].data.fd;
-            if (descriptor == listening.get()) {
-                const int peer = ::accept4(descriptor, nullptr, nullptr, SOCK_NONBLOCK);
-                if (peer >= 0) watch(peer);
-                continue;
-            }
-            const auto got = ::recv(descriptor, buffer.data(), buffer.size(), 0);
-            if (got <= 0) {
-                ::close(descriptor);
-                continue;
-            }
-            // One request at a time, as Postfix asks; its end is all that is looked at.
-            if (buffer[static_cast<std::size_t>(got) - 1] == '\n' &&
-                ::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL) < 0)
-                ::close(descriptor);
-        }
-    }
+std::string netstring(const std::string& text) {
+    return std::to_string(text.size()) + ":" + text + ",";
 }
 
+// smtp_tls_policy_maps asks for the next hop.
+std::string tls_request(int number) { return netstring("tls " + bench::relay(number)); }
+
+// smtp_delivery_status_filter asks about every recipient: most are delivered.
+std::string dsn_request(int number) {
+    const auto text =
+        bench::ill_destination(number)
+            ? fmt::format(
+                  "4.4.2 lost connection with mx{}.example.net[10.{}.{}.1]:25 while sending "
+                  "message body",
+                  number, number >> 8 & 255, number & 255)
+            : fmt::format("2.0.0 250 2.0.0 Ok: queued as 4595{:07X}", number);
+    return netstring("dsn " + text);
+}
+
+std::string sts_request(int number) { return netstring("postfix " + bench::domain(number)); }
+
 int run_policyd(const std::string& program, const std::string& config) {
-    const Descriptor nowhere(::open("/dev/null", O_WRONLY));
+    const Descriptor nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
     ::dup2(nowhere.get(), STDERR_FILENO);
     ::execl(program.c_str(), program.c_str(), "--config", config.c_str(), nullptr);
     return 127;
 }
 
-// ---- the load
+double median(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
 
-struct Round {
-    double per_second = 0;
-    double cpu_seconds = 0;  // of the server
-    std::uint64_t answers = 0;
-    std::uint64_t warnings = 0;
+// One server under a load, over the rounds.
+struct Contender {
+    Contender(const Server& asked, int connections, const std::vector<std::string>& requests)
+        : server(asked), load(asked, connections, requests) {}
+    const Server& server;
+    Load load;
+    std::vector<Round> rounds;
+
+    double of(double Round::* number) const {
+        std::vector<double> values;
+        for (const auto& round : rounds) values.push_back(round.*number);
+        return median(values);
+    }
+    // Of our rounds to those beside them.
+    double ratio(const Contender& other, double Round::* number) const {
+        std::vector<double> values;
+        for (std::size_t i = 0; i < rounds.size(); ++i)
+            values.push_back(rounds[i].*number / (other.rounds[i].*number));
+        return median(values);
+    }
 };
 
-// Connections that ask one request after the other. As smtpd(8) processes do, each waits for its
-// own answer, in a thread of its own; or one thread serves them all, which spares the server most
-// of the wakings that cost it time in earnest.
-class Load {
-  public:
-    Load(const Program& server, int connections, const std::vector<std::string>& requests)
-        : server_(server), requests_(requests) {
-        const auto address = address_of(server.socket());
-        for (int i = 0; i < connections; ++i) {
-            Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-            if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address),
-                          sizeof address) != 0)
-                return;
-            sockets_.push_back(std::move(socket));
-        }
-        connected_ = true;
-    }
-    bool connected() const { return connected_; }
+struct Rival {
+    const Server* server;
+    const std::vector<std::string>* requests;
+    double least_ratio;
+};
 
-    Round run(double seconds, bool one_thread) {
-        failed_ = false;
-        Round round;
-        const auto used_before = server_.used();
-        const auto start = Clock::now();
-        end_ = start +
-               std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-        if (one_thread) {
-            ask_all(round);
-        } else {
-            std::vector<Round> rounds(sockets_.size());
-            std::vector<std::thread> threads;
-            for (std::size_t i = 0; i < sockets_.size(); ++i)
-                threads.emplace_back([this, i, &rounds] { ask_one(sockets_[i].get(), rounds[i]); });
-            for (auto& thread : threads) thread.join();
-            for (const auto& each : rounds) {
-                round.answers += each.answers;
-                round.warnings += each.warnings;
-            }
-        }
-        round.per_second = static_cast<double>(round.answers) /
-                           std::chrono::duration<double>(Clock::now() - start).count();
-        round.cpu_seconds = server_.used() - used_before;
-        return failed_ ? Round{} : round;
+class Bench {
+  public:
+    explicit Bench(const Options& options) : options_(options) {}
+    bool reached() const { return reached_; }
+
+    // Ours and the null server, and others of the same protocol.
+    void compare(const char* what, const Server& null, const Server& ours,
+                 const std::vector<std::string>& requests, const std::vector<Rival>& rivals) {
+        std::vector<int> all = {1, 10, 100};
+        if (options_.connections > 0) all = {options_.connections};
+        for (const int connections : all)
+            compare_at(connections, what, null, ours, requests, rivals);
     }
 
   private:
-    bool ask(int socket) {
-        const auto& text = requests_[next_++ % requests_.size()];
-        return ::send(socket, text.data(), text.size(), MSG_NOSIGNAL) ==
-               static_cast<ssize_t>(text.size());
-    }
-    bool take_answer(int socket, Round& round) {
-        std::array<char, 4096> buffer;  // NOLINT: written before it is read
-        const auto got = ::recv(socket, buffer.data(), buffer.size(), 0);
-        const std::string_view answer(buffer.data(), got > 0 ? static_cast<std::size_t>(got) : 0);
-        if (answer.substr(0, 7) != "action=" || answer.substr(answer.size() - 2) != "\n\n") {
-            failed_ = true;
-            return false;
+    void compare_at(int connections, const char* what, const Server& null, const Server& ours,
+                    const std::vector<std::string>& requests, const std::vector<Rival>& rivals) {
+        std::vector<std::unique_ptr<Contender>> all;
+        all.push_back(std::make_unique<Contender>(ours, connections, requests));
+        all.push_back(std::make_unique<Contender>(null, connections, requests));
+        for (const auto& rival : rivals)
+            all.push_back(std::make_unique<Contender>(*rival.server, connections, *rival.requests));
+        // The aims are about a warm cache.
+        for (std::uint64_t asked = 0; asked < requests.size();) {
+            const auto answers = all[0]->load.run(options_.seconds).answers;
+            if (answers == 0) break;
+            asked += answers;
         }
-        ++round.answers;
-        round.warnings += answer.substr(7, 4) == "WARN" ? 1 : 0;
-        return true;
-    }
-    void ask_one(int socket, Round& counted) {
-        Round round;  // of this thread's own memory, not beside another's
-        while (Clock::now() < end_ && ask(socket) && take_answer(socket, round)) continue;
-        counted = round;
-    }
-    void ask_all(Round& round) {
-        const Descriptor events(::epoll_create1(EPOLL_CLOEXEC));
-        std::size_t open = 0;
-        for (const auto& socket : sockets_) {
-            epoll_event event{};
-            event.events = EPOLLIN;
-            event.data.fd = socket.get();
-            ::epoll_ctl(events.get(), EPOLL_CTL_ADD, socket.get(), &event);
-            open += ask(socket.get()) ? 1 : 0;
-        }
-        std::array<epoll_event, 128> ready{};
-        while (open > 0 && !failed_) {
-            const int count = ::epoll_wait(events.get(), ready.data(), ready.size(), 5000);
-            if (count <= 0) failed_ = true;
-            const bool more = Clock::now() < end_;
-            for (int i = 0; i < count; ++i) {
-                const int socket = ready[static_cast<std::size_t>(i)].data.fd;
-                if (!take_answer(socket, round) || !more || !ask(socket)) --open;
-            }
-        }
+        for (int i = 0; i < options_.rounds; ++i)
+            for (auto& contender : all)
+                contender->rounds.push_back(contender->load.run(options_.seconds));
+        for (const auto& contender : all) print(connections, what, *contender, *all[0]);
+        if (std::any_of(all[0]->rounds.begin(), all[0]->rounds.end(),
+                        [](const Round& round) { return round.findings == 0; }))
+            miss(what, "policyd found no ill destination: it did not look");
+        aim(what, "requests/s to the null server",
+            all[0]->ratio(*all[1], &Round::per_second) >= least_of_null);
+        aim(what, "p99 to the null server",
+            all[0]->ratio(*all[1], &Round::p99_us) <= most_p99_of_null);
+        for (std::size_t i = 0; i < rivals.size(); ++i)
+            aim(what, rivals[i].server->name().c_str(),
+                all[0]->ratio(*all[i + 2], &Round::per_second) >= rivals[i].least_ratio);
     }
 
-    const Program& server_;
-    const std::vector<std::string>& requests_;
-    std::vector<Descriptor> sockets_;
-    std::atomic<std::size_t> next_{0};
-    std::atomic<bool> failed_{false};
-    Clock::time_point end_{};
-    bool connected_ = false;
+    static void print(int connections, const char* what, const Contender& one,
+                      const Contender& ours) {
+        if (one.of(&Round::per_second) <= 0) {
+            std::printf("%-7s %3d connections: %-24s did not answer as it should\n", what,
+                        connections, one.server.name().c_str());
+            return;
+        }
+        std::printf("%-7s %3d connections: %-24s %8.0f /s   p99 %8.1f us   %5.2f us of processor",
+                    what, connections, one.server.name().c_str(), one.of(&Round::per_second),
+                    one.of(&Round::p99_us), one.of(&Round::cpu_us));
+        if (&one != &ours)
+            std::printf("   ours: %.2f of its requests/s, %.2f of its p99",
+                        ours.ratio(one, &Round::per_second), ours.ratio(one, &Round::p99_us));
+        std::printf("\n");
+        std::fflush(stdout);
+    }
+
+    void aim(const char* what, const char* which, bool met) {
+        if (!met) miss(what, which);
+    }
+    void miss(const char* what, const char* which) {
+        std::printf("%-7s MISSED: %s\n", what, which);
+        reached_ = false;
+    }
+
+    const Options& options_;
+    bool reached_ = true;
 };
-
-bool wait_for(const Program& server) {
-    const std::vector<std::string> nothing;
-    const auto deadline = Clock::now() + std::chrono::seconds(20);
-    while (Clock::now() < deadline) {
-        if (Load(server, 1, nothing).connected()) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    std::fprintf(stderr, "%s: no server there after 20 s\n", server.socket().c_str());
-    return false;
-}
-
-// What the rounds of one server came to.
-struct Series {
-    std::vector<double> rates;
-    std::vector<double> costs;  // microseconds of the server's processor time for one request
-    std::uint64_t answers = 0;
-    std::uint64_t warnings = 0;
-
-    bool add(const Round& round) {
-        if (round.answers == 0) {
-            std::fprintf(stderr, "a server closed a connection or gave a broken answer\n");
-            return false;
-        }
-        rates.push_back(round.per_second);
-        costs.push_back(round.cpu_seconds / static_cast<double>(round.answers) * 1e6);
-        answers += round.answers;
-        warnings += round.warnings;
-        return true;
-    }
-};
-
-// The ratio of requests per second, or 0 when something went wrong. Processor time is shown as
-// well: it says what the server itself costs when other work on the machine, or the load's own
-// share, blurs the rates.
-double compare(const Program& null_server, const Program& policyd_server, int connections,
-               const std::vector<std::string>& requests, const Options& options) {
-    Load null_load(null_server, connections, requests);
-    Load policyd_load(policyd_server, connections, requests);
-    if (!null_load.connected() || !policyd_load.connected()) return 0;
-    Series null;
-    Series policyd;
-    std::vector<double> ratios;
-    // Once through all destinations: the target is about a warm cache.
-    null_load.run(options.seconds, options.one_thread);
-    while (policyd.answers < requests.size())
-        if (!policyd.add(policyd_load.run(options.seconds, options.one_thread))) return 0;
-    policyd = {};
-    for (int i = 0; i < options.rounds; ++i) {
-        if (!null.add(null_load.run(options.seconds, options.one_thread)) ||
-            !policyd.add(policyd_load.run(options.seconds, options.one_thread)))
-            return 0;
-        ratios.push_back(policyd.rates.back() / null.rates.back());
-    }
-    std::printf(
-        "%3d connections: null %7.0f /s (%5.2f us)   policyd %7.0f /s (%5.2f us)   ratio %.2f   "
-        "(by processor time %.2f; %.2f%% WARN)\n",
-        connections, bench::median(null.rates), bench::median(null.costs),
-        bench::median(policyd.rates), bench::median(policyd.costs), bench::median(ratios),
-        bench::median(null.costs) / bench::median(policyd.costs),
-        100.0 * static_cast<double>(policyd.warnings) / static_cast<double>(policyd.answers));
-    std::fflush(stdout);
-    if (policyd.warnings > 0) return bench::median(ratios);
-    std::fprintf(stderr, "policyd found no ill destination: it did not look\n");
-    return 0;
-}
 
 std::string write_config(const std::filesystem::path& directory) {
     const auto at = [&directory](const char* name) { return (directory / name).string(); };
@@ -306,8 +195,15 @@ std::string write_config(const std::filesystem::path& directory) {
         << "[cache]\ndirectory = \"" << at("cache") << "\"\n[notice]\nsocket = \""
         << at("notice.sock") << "\"\n[mail_log]\nfile = \"\"\n[policy]\nsocket = \""
         << at("policy.sock") << "\"\nmode = \"warn\"\n[dsn]\nsocket = \"" << at("dsn.sock")
-        << "\"\n";
+        << "\"\n[tls]\nfloor = \"may\"\n[tables]\nsocket = \"" << at("tables.sock")
+        << "\"\ntls_next_hops = [\"*\"]\n";
     return at("postfathom.toml");
+}
+
+std::vector<std::string> requests_of(const std::vector<int>& order, std::string (*request)(int)) {
+    std::vector<std::string> requests;
+    for (const auto number : order) requests.push_back(request(number));
+    return requests;
 }
 
 int run(const Options& options) {
@@ -315,29 +211,55 @@ int run(const Options& options) {
     std::filesystem::create_directory(directory.path() / "cache");
     if (!bench::fill_cache(directory.path() / "cache", options.destinations)) return 2;
     const auto config = write_config(directory.path());
-    const auto null_path = (directory.path() / "null.sock").string();
-    const auto policyd_path = (directory.path() / "policy.sock").string();
+    const auto at = [&](const char* name) { return (directory.path() / name).string(); };
 
     std::vector<int> order(static_cast<std::size_t>(options.destinations));
     for (int i = 0; i < options.destinations; ++i) order[static_cast<std::size_t>(i)] = i;
     std::shuffle(order.begin(), order.end(), std::mt19937(1));  // NOLINT: the same in every run
-    std::vector<std::string> requests;
-    for (const auto number : order) requests.push_back(request(number));
+    const auto policy = requests_of(order, policy_request);
+    const auto tls = requests_of(order, tls_request);
+    const auto dsn = requests_of(order, dsn_request);
+    const auto sts = requests_of(order, sts_request);
 
-    const Program null_server(null_path, [&] { return serve_null(null_path); });
-    const Program policyd(policyd_path, [&] { return run_policyd(options.policyd, config); });
-    if (!wait_for(null_server) || !wait_for(policyd)) return 2;
-    std::printf("%d destinations, %zu bytes a request, %d rounds of %.1f s each\n",
-                options.destinations, requests[0].size(), options.rounds, options.seconds);
-    bool reached = true;
-    std::vector<int> all = {1, 50};
-    if (options.connections > 0) all = {options.connections};
-    for (const int connections : all)
-        reached = compare(null_server, policyd, connections, requests, options) >= target_ratio &&
-                  reached;
-    std::printf("target: at least %.1f of the null server: %s\n", target_ratio,
-                reached ? "reached" : "missed");
-    return reached ? 0 : 1;
+    const Server null("null server", at("null.sock"),
+                      [&] { return bench::serve_null(at("null.sock")); });
+    const Server ours("postfathom-policyd", at("policy.sock"),
+                      [&] { return run_policyd(options.policyd, config); });
+    const Server our_tables(ours, at("tables.sock"));
+    const Server our_dsn(ours, at("dsn.sock"));
+    for (const auto* server : {&null, &ours, &our_tables, &our_dsn})
+        if (!server->ready()) {
+            std::fprintf(stderr, "%s: no server there after 20 s\n", server->place().c_str());
+            return 2;
+        }
+
+    std::vector<std::unique_ptr<Server>> running;
+    std::vector<Rival> policy_rivals;
+    std::vector<Rival> map_rivals;
+    for (const auto& other :
+         bench::other_servers(options.others, directory.path(), options.destinations)) {
+        if (!other.work) {
+            std::printf("skipped: %s: %s\n", other.name.c_str(), other.why_not.c_str());
+            continue;
+        }
+        auto server = std::make_unique<Server>(other.name, other.place, other.work);
+        if (!server->ready()) {
+            std::printf("skipped: %s: it did not start; it may lack a package it depends on\n",
+                        other.name.c_str());
+            continue;
+        }
+        (other.policy ? policy_rivals : map_rivals)
+            .push_back({server.get(), other.policy ? &policy : &sts, other.least_ratio});
+        running.push_back(std::move(server));
+    }
+    std::printf("%d destinations, policy requests of %zu bytes, %d rounds of %.1f s each\n",
+                options.destinations, policy[0].size(), options.rounds, options.seconds);
+    Bench measured(options);
+    measured.compare("policy", null, ours, policy, policy_rivals);
+    measured.compare("tls", null, our_tables, tls, map_rivals);
+    measured.compare("dsn", null, our_dsn, dsn, {});
+    std::printf("aims: %s\n", measured.reached() ? "all met" : "missed, see above");
+    return measured.reached() ? 0 : 1;
 }
 
 bool read_number(std::string_view text, auto& number) {
@@ -361,17 +283,17 @@ int main(int argc, char** argv) {
             understood = understood && postfathom::read_number(argv[i + 1], options.destinations);
         else if (name == "--connections")
             understood = understood && postfathom::read_number(argv[i + 1], options.connections);
-        else if (name == "--load" && std::string_view(argv[i + 1]) == "one-thread")
-            options.one_thread = true;
         else if (name == "--policyd")
             options.policyd = argv[i + 1];
+        else if (name == "--others")
+            options.others = argv[i + 1];
         else
             understood = false;
     }
     if (!understood) {
         std::fprintf(stderr,
-                     "usage: bench_policy [--seconds 2] [--rounds 5] [--destinations 100000] "
-                     "[--connections N] [--load one-thread] [--policyd PROGRAM]\n");
+                     "usage: bench_policy [--seconds 1] [--rounds 5] [--destinations 100000] "
+                     "[--connections N] [--policyd PROGRAM] [--others DIRECTORY]\n");
         return 2;
     }
     return postfathom::run(options);
