@@ -19,6 +19,10 @@ constexpr std::size_t max_remembered_next_hops = 20'000;
 constexpr std::size_t max_instances = 4096;
 constexpr std::size_t max_instance_bytes = 128;
 constexpr std::size_t max_unknown_contexts = 16;
+constexpr auto hold_client_for = 10s;
+constexpr auto say_again_after = 60s;
+constexpr std::size_t max_clients = 4096;
+constexpr std::size_t max_address = 45;  // INET6_ADDRSTRLEN - 1
 
 class PolicySession : public Session {
   public:
@@ -54,7 +58,8 @@ PolicyService::PolicyService(const Settings& settings, const CacheReader& cache,
       wanted_(ask_again_after, max_remembered_next_hops),
       logged_(log_again_after, max_remembered_next_hops),
       contexts_(log_again_after, max_unknown_contexts),
-      host_name_(host_name()) {}
+      host_name_(host_name()),
+      client_said_(say_again_after, max_instances) {}
 
 std::string PolicyService::host_token() const {
     return settings_.milter.host_token.empty() ? host_name_ : settings_.milter.host_token;
@@ -66,18 +71,20 @@ void PolicyService::answer(const PolicyRequest& request, std::string& out) {
     if (finding.wanted && wanted_.allow(finding.next_hop, std::chrono::steady_clock::now()) &&
         !notices_.send(VerdictWanted{finding.next_hop}))
         wanted_.retract(finding.next_hop);  // the prober is down: the next request may tell it
+    const auto mode = mode_for(request);
+    const auto& client = client_finding(request, mode);
     out += "action=";
-    if (finding.verdict) {
-        out += action(request, finding);
+    if (finding.verdict || !client.empty()) {
+        out += action(request, finding, mode, client);
     } else {
         out += "DUNNO";
     }
     out += "\n\n";
 }
 
-std::string PolicyService::action(const PolicyRequest& request, const PolicyFinding& finding) {
-    const auto mode = mode_for(request);
-    if (mode == PolicyMode::observe &&
+std::string PolicyService::action(const PolicyRequest& request, const PolicyFinding& finding,
+                                  PolicyMode mode, const std::string& client) {
+    if (mode == PolicyMode::observe && finding.verdict &&
         logged_.allow(finding.next_hop, std::chrono::steady_clock::now()))
         log::info("{}: {}; mail for it is accepted as it comes (the mode is observe)",
                   printable(finding.next_hop), brief(*finding.verdict));
@@ -85,10 +92,31 @@ std::string PolicyService::action(const PolicyRequest& request, const PolicyFind
     PolicyTerms terms;
     terms.mode = mode;
     terms.host_token = token;
-    terms.first_of_message = mode == PolicyMode::tag && first_of_message(request.instance);
-    terms.may_defer =
-        mode == PolicyMode::defer && settings_.defer.permits(finding.verdict->id, finding.next_hop);
+    terms.client = client;
+    terms.first_of_message =
+        mode == PolicyMode::tag && finding.verdict && first_of_message(request.instance);
+    terms.may_defer = mode == PolicyMode::defer && finding.verdict &&
+                      settings_.defer.permits(finding.verdict->id, finding.next_hop);
     return policy_action(request, finding, terms);
+}
+
+// Said once for a message, and once a minute before one has begun.
+const std::string& PolicyService::client_finding(const PolicyRequest& request, PolicyMode mode) {
+    static const std::string nothing;
+    if (request.client_address.empty() || request.client_address.size() > max_address ||
+        request.request != "smtpd_access_policy" ||
+        (mode != PolicyMode::warn && mode != PolicyMode::defer))
+        return nothing;
+    const auto now = std::chrono::steady_clock::now();
+    if (clients_.size() >= max_clients && !clients_.contains(request.client_address))
+        clients_.clear();
+    auto& known = clients_[request.client_address];
+    if (known.until <= now)
+        known = {find_for_client(request.client_address, cache_, wall_now()).value_or(""),
+                 now + hold_client_for};
+    if (known.text.empty()) return nothing;
+    const auto key = request.client_address + ' ' + request.instance;
+    return key.size() <= max_instance_bytes && client_said_.allow(key, now) ? known.text : nothing;
 }
 
 PolicyMode PolicyService::mode_for(const PolicyRequest& request) {

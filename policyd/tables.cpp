@@ -204,8 +204,36 @@ PolicyMode mode_of(const PolicyRequest& request, PolicyMode configured) {
     return parse_policy_mode(request.policy_context).value_or(configured);
 }
 
-std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,
-                          const PolicyTerms& terms) {
+std::optional<std::string> find_for_client(std::string_view client_address,
+                                           const CacheReader& cache, WallTime now) {
+    // Less may be one client's bad day, or somebody who scans ports.
+    constexpr std::uint64_t least = 3;
+    const auto address = IpAddress::parse(client_address);
+    if (!address || !counts_as_client(*address)) return std::nullopt;
+    const auto record = cache.client_at(*address);
+    if (!record) return std::nullopt;
+    const auto seen = recent(*record, now);
+    const auto& counts = seen.counts;
+    const auto sessions = counts.tls_sessions + counts.plain_sessions;
+    const bool handshakes =
+        counts.failed_handshakes >= least && counts.failed_handshakes > counts.tls_sessions;
+    // A tenth of all: messages of some size do not come through.
+    const bool data = counts.lost_in_data >= least && counts.lost_in_data * 10 >= sessions;
+    if (!handshakes && !data) return std::nullopt;
+    std::string text = fmt::format("client network {}:", record->network);
+    if (handshakes) text += fmt::format(" {} TLS handshakes failed", counts.failed_handshakes);
+    // Only the milter counts sessions.
+    if (handshakes && sessions > 0) text += fmt::format(", {} succeeded", counts.tls_sessions);
+    if (data)
+        text += fmt::format("{} {} connections were lost after DATA", handshakes ? "," : "",
+                            counts.lost_in_data);
+    return printable(text + " since " + to_rfc3339(seen.since));
+}
+
+namespace {
+
+std::string action_for_recipient(const PolicyRequest& request, const PolicyFinding& finding,
+                                 const PolicyTerms& terms) {
     constexpr std::size_t most = 400;
     if (!finding.verdict) return "DUNNO";
     switch (terms.mode) {
@@ -226,6 +254,18 @@ std::string policy_action(const PolicyRequest& request, const PolicyFinding& fin
                    diagnosis_header_value(terms.host_token, finding.next_hop, *finding.verdict);
     }
     return "DUNNO";
+}
+
+}  // namespace
+
+std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,
+                          const PolicyTerms& terms) {
+    auto action = action_for_recipient(request, finding, terms);
+    const bool warns = terms.mode == PolicyMode::warn || terms.mode == PolicyMode::defer;
+    if (!warns || terms.client.empty()) return action;
+    if (action == "DUNNO") return "WARN " + std::string(terms.client);
+    if (action.starts_with("WARN ")) action += "; " + std::string(terms.client);
+    return action;
 }
 
 }  // namespace postfathom

@@ -49,12 +49,19 @@ PolicyFinding find_for_recipient(const PolicyRequest& request, const CacheReader
                                  const std::vector<ConfiguredRoute>& routes, WallTime now,
                                  const AgeLimits& limits);
 
+// What was seen of the network of a client, where it is worth a warning: TLS handshakes that failed
+// more often than they succeeded, connections lost after DATA. Numbers, no verdict: it may be the
+// path, and it may be the client.
+std::optional<std::string> find_for_client(std::string_view client_address,
+                                           const CacheReader& cache, WallTime now);
+
 // What an answer depends on beside the request and the finding.
 struct PolicyTerms {
     PolicyMode mode = PolicyMode::warn;
     std::string_view host_token;
     bool first_of_message = false;  // no header was given for this instance yet
     bool may_defer = false;         // the configuration names the diagnosis and the next hop
+    std::string_view client{};      // find_for_client(), unless it was said for this message
 };
 // The word and text after "action=".
 std::string policy_action(const PolicyRequest& request, const PolicyFinding& finding,

@@ -135,6 +135,9 @@ class Policyd {
             {{*IpAddress::parse("192.0.2.1"), 25, Service::smtp, "mx.example.org"},
              black_hole(),
              {}});
+        change.clients.push_back(
+            absorb(std::nullopt, ClientSeen{*IpAddress::parse("198.51.100.0"), {1, 0, 7, 0}, {}},
+                   wall_now()));
         REQUIRE((*cache)->store(change));
         const auto bound = bind_unix_datagram({notice_socket(), 0600, "", ""});
         REQUIRE(bound);
@@ -397,6 +400,27 @@ TEST_CASE("a request that does not come to its end is given up, and idle connect
         ::kill(child, SIGKILL);
         ::waitpid(child, nullptr, 0);
     }
+}
+
+TEST_CASE("a client whose network has trouble is named once for each message") {
+    Policyd policyd;
+    auto client = policyd.policy();
+    const auto ask = [&](const std::string& state, const std::string& recipient,
+                         const std::string& instance, const std::string& address) {
+        client.send("request=smtpd_access_policy\nprotocol_state=" + state + "\nrecipient=" +
+                    recipient + "\ninstance=" + instance + "\nclient_address=" + address + "\n\n");
+        return client.receive("\n\n");
+    };
+    const std::string warning =
+        "client network 198.51.100.0/24: 7 TLS handshakes failed, 1 succeeded since ";
+    CHECK(ask("RCPT", "you@example.net", "1.1", "198.51.100.9")
+              .starts_with("action=WARN " + warning));
+    CHECK(ask("RCPT", "me@example.net", "1.1", "198.51.100.9") == "action=DUNNO\n\n");
+    CHECK(ask("RCPT", "you@example.org", "1.2", "198.51.100.9").find("works; " + warning) !=
+          std::string::npos);
+    CHECK(ask("EHLO", "", "", "198.51.100.10").starts_with("action=WARN " + warning));
+    CHECK(ask("EHLO", "", "", "198.51.100.10") == "action=DUNNO\n\n");
+    CHECK(ask("RCPT", "you@example.net", "1.3", "192.0.2.9") == "action=DUNNO\n\n");
 }
 
 TEST_CASE("a broken policy request ends its connection, and no other") {

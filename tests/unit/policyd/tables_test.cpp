@@ -43,7 +43,12 @@ class FakeCache : public CacheReader {
     std::map<std::string, NextHopRecord, std::less<>> next_hops;
     std::map<std::string, RouteRecord, std::less<>> routes;
     std::vector<EndpointRecord> endpoints;
+    std::map<std::string, ClientRecord, std::less<>> clients;
 
+    std::optional<ClientRecord> client(std::string_view network) const override {
+        const auto found = clients.find(network);
+        return found == clients.end() ? std::nullopt : std::optional(found->second);
+    }
     std::optional<NextHopRecord> next_hop(std::string_view key) const override {
         const auto found = next_hops.find(key);
         return found == next_hops.end() ? std::nullopt : std::optional(found->second);
@@ -347,7 +352,7 @@ TEST_CASE("policy answers by mode and state") {
                             const std::string& state = "RCPT") {
         auto in_state = request;
         in_state.protocol_state = state;
-        return policy_action(in_state, ill, {mode, "relay.example.net", first, may_defer});
+        return policy_action(in_state, ill, {mode, "relay.example.net", first, may_defer, {}});
     };
     for (const std::string state : {"RCPT", "DATA", "END-OF-MESSAGE"}) {
         CAPTURE(state);
@@ -367,11 +372,60 @@ TEST_CASE("policy answers by mode and state") {
     CHECK(action(PolicyMode::tag, false) == "DUNNO");
     auto no_instance = request;
     no_instance.instance.clear();
-    CHECK(policy_action(no_instance, ill, {PolicyMode::tag, "relay.example.net", true, false}) ==
-          "DUNNO");
+    CHECK(policy_action(no_instance, ill,
+                        {PolicyMode::tag, "relay.example.net", true, false, {}}) == "DUNNO");
     for (const auto mode : all_modes)
-        CHECK(policy_action(request, {"example.org", {}, true}, {mode, "x", true, true}) ==
+        CHECK(policy_action(request, {"example.org", {}, true}, {mode, "x", true, true, {}}) ==
               "DUNNO");
+}
+
+TEST_CASE(
+    "a client's network is worth a warning when TLS or messages of some size do not come through") {
+    struct Row {
+        ClientCounts counts;  // TLS, plain, failed handshakes, lost after DATA
+        std::string text;
+    };
+    const std::string since = " since 2026-11-23T05:00:00Z";
+    const std::vector<Row> rows{
+        {{100, 5, 3, 3}, ""},
+        {{0, 5, 2, 0}, ""},
+        {{0, 5, 3, 0}, "client network 192.0.2.0/24: 3 TLS handshakes failed, 0 succeeded" + since},
+        {{4, 0, 4, 0}, ""},
+        {{4, 0, 5, 0}, "client network 192.0.2.0/24: 5 TLS handshakes failed, 4 succeeded" + since},
+        {{30, 0, 0, 3}, "client network 192.0.2.0/24: 3 connections were lost after DATA" + since},
+        {{31, 0, 0, 3}, ""},
+        {{0, 0, 4, 3},
+         "client network 192.0.2.0/24: 4 TLS handshakes failed, 3 connections were lost after "
+         "DATA" +
+             since},
+    };
+    for (const auto& row : rows) {
+        FakeCache cache;
+        cache.clients["192.0.2.0/24"] =
+            absorb({}, {network_of(address("192.0.2.9")), row.counts, {}}, now);
+        CHECK(find_for_client("192.0.2.77", cache, now).value_or("") == row.text);
+        CHECK_FALSE(find_for_client("198.51.100.1", cache, now));
+        CHECK_FALSE(find_for_client("unknown", cache, now));
+        CHECK_FALSE(find_for_client("192.0.2.77", cache, now + 5 * 24h));
+    }
+}
+
+TEST_CASE("what is said of a client stands beside what is said of the next hop, in warnings only") {
+    const PolicyFinding ill{"example.org", black_hole(), false};
+    const PolicyFinding well{"example.org", {}, false};
+    const std::string client = "client network 192.0.2.0/24: 3 TLS handshakes failed, 0 succeeded";
+    const auto action = [&](const PolicyFinding& finding, PolicyMode mode, bool may_defer = false) {
+        return policy_action(rcpt("you@example.org"), finding,
+                             {mode, "x", true, may_defer, client});
+    };
+    for (const auto mode : {PolicyMode::warn, PolicyMode::defer}) {
+        CHECK(action(well, mode) == "WARN " + client);
+        CHECK(action(ill, mode) == "WARN example.org: " + brief(black_hole()) + "; " + client);
+    }
+    CHECK(action(ill, PolicyMode::defer, true).find("client") == std::string::npos);
+    CHECK(action(well, PolicyMode::observe) == "DUNNO");
+    CHECK(action(well, PolicyMode::tag) == "DUNNO");
+    CHECK(action(ill, PolicyMode::tag).find("client network") == std::string::npos);
 }
 
 TEST_CASE("no answer but the deferral that was asked for keeps mail from going on") {
@@ -384,7 +438,7 @@ TEST_CASE("no answer but the deferral that was asked for keeps mail from going o
             for (const bool first : {false, true})
                 for (const bool may_defer : {false, true}) {
                     const auto action = policy_action(rcpt("you@example.org"), finding,
-                                                      {mode, "x", first, may_defer});
+                                                      {mode, "x", first, may_defer, {}});
                     const bool defers = mode == PolicyMode::defer && may_defer;
                     CHECK((verb(action) == "DEFER_IF_PERMIT") == defers);
                     if (!defers)
@@ -418,7 +472,7 @@ TEST_CASE("every answer is one line of printable ASCII") {
         for (const auto mode : all_modes) {
             const auto action =
                 policy_action(rcpt("you@example.org"), {"ex\nample\xff.org", verdict, false},
-                              {mode, "host\r\ntoken; x", true, true});
+                              {mode, "host\r\ntoken; x", true, true, {}});
             CHECK(action.find_first_of("\r\n") == std::string::npos);
             CHECK(std::all_of(action.begin(), action.end(),
                               [](char c) { return c >= ' ' && c <= '~'; }));
