@@ -2,8 +2,12 @@
 // Stores verdicts as the prober would, for tests of its readers:
 //   fill-cache DIRECTORY NAME[ADDRESS]:PORT=DIAGNOSIS ... NEXTHOP=DIAGNOSIS[,NAME[ADDRESS]:PORT]
 //   ...
-// A next hop with a server has an endpoint with the same verdict.
+// A next hop with a server has an endpoint with the same verdict. pmtu-black-hole may be followed
+// by its size: pmtu-black-hole/1401.
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <string>
 
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/mail_log/lines.hpp"
@@ -12,7 +16,10 @@ using namespace postfathom;
 
 namespace {
 
-KnownVerdict verdict_of(const std::string& name) {
+KnownVerdict verdict_of(const std::string& words) {
+    const auto slash = std::min(words.find('/'), words.size());
+    const auto name = words.substr(0, slash);
+    const auto size = slash < words.size() ? std::atoi(words.c_str() + slash + 1) : 1400;
     KnownVerdict verdict;
     verdict.since = verdict.measured_at = wall_now();
     const auto id = parse_diagnosis_id(name);
@@ -24,9 +31,9 @@ KnownVerdict verdict_of(const std::string& name) {
     verdict.severity = *id == DiagnosisId::healthy ? Severity::ok : Severity::critical;
     if (*id == DiagnosisId::pmtu_black_hole) {
         verdict.direction = Direction::inbound;
-        verdict.path_mtu = PathMtu{1400};
+        verdict.path_mtu = PathMtu{static_cast<std::uint32_t>(size)};
         verdict.path_mtu_exact = true;
-        verdict.usable_mss = Mss{1360};
+        verdict.usable_mss = mss_for(*verdict.path_mtu, IpFamily::v4);
     }
     if (*id == DiagnosisId::size_specific_loss) verdict.sizes = "segments of 513 bytes";
     return verdict;

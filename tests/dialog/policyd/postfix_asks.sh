@@ -3,55 +3,12 @@
 # postfathom-policyd for the deferrals' texts. With RECORD=FILE the mail log is kept there.
 set -euo pipefail
 policyd=$1 trouble_server=$2 fill_cache=$3
-tools=$(dirname "$(readlink -f "$0")")/../../tools
-
-for tool in ip postfix openssl jq; do
-  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
-done
-[ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces and Postfix"; exit 77; }
-
-name=pfdsn$$
-work=$(mktemp -d /var/tmp/postfathom-dsn-XXXXXX)  # maillog_file_prefixes has /var
-conf=$work/conf queue=$work/queue log=$work/mail.log
-policyd_pid= trouble_pid=
-run() { ip netns exec "$name" "$@"; }
-stop_policyd() {
-  [ -n "$policyd_pid" ] || return 0
-  kill -CONT "$policyd_pid" 2>/dev/null || true
-  kill "$policyd_pid" 2>/dev/null || true
-  wait "$policyd_pid" 2>/dev/null || true
-  policyd_pid=
-}
-cleanup() {
-  local status=$?
-  run postfix -c "$conf" stop >/dev/null 2>&1 || true
-  stop_policyd
-  [ -z "$trouble_pid" ] || { kill "$trouble_pid" 2>/dev/null || true; wait "$trouble_pid" 2>/dev/null || true; }
-  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null || true
-  [ -z "${RECORD:-}" ] || cp "$log" "$RECORD" || true
-  ip netns del "$name" 2>/dev/null || true
-  rm -rf "$work" "/etc/netns/$name"
-}
-trap cleanup EXIT
-
-# Waits until a command succeeds.
-until_true() {
-  local seconds=$1 what=$2
-  shift 2
-  local end=$((SECONDS + seconds))
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || { echo "FAILED: after $seconds s: $what"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(readlink -f "$0")")/private_postfix.sh"
 
 troubles=(hang-in-handshake reset-in-handshake close-in-handshake garbage-in-handshake hang-in-greeting
   close-in-greeting busy hang-in-ehlo hang-in-starttls refuse-starttls no-starttls)
-mkdir -p "/etc/netns/$name" "$conf" "$queue" "$work/data" "$work/cache"
-chmod 755 "$work"
-chown postfix "$work/data"
-ip netns add "$name"
-run ip link set lo up
+namespace_up
 arguments=()
 {
   echo '127.0.0.1 localhost'
@@ -72,22 +29,11 @@ run ip addr add 192.0.2.60/32 dev lo
 
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other.example.org \
   -keyout "$work/key.pem" -out "$work/certificate.pem" 2>/dev/null
-cat >"$conf/main.cf" <<CONF
-compatibility_level = 3.6
-queue_directory = $queue
-data_directory = $work/data
-maillog_file = $log
-myhostname = mx.example.net
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 192.0.2.0/24, 127.0.0.0/8
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
-smtp_randomize_addresses = no
+{
+  main_cf
+  cat <<CONF
 smtp_tls_security_level = encrypt
 smtp_tls_policy_maps = inline:{certificate.example.org=verify}
-smtp_tls_loglevel = 1
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = $work/certificate.pem
 smtpd_tls_key_file = $work/key.pem
@@ -95,10 +41,8 @@ smtp_connect_timeout = 3s
 smtp_helo_timeout = 2s
 smtp_starttls_timeout = 2s
 minimal_backoff_time = 300s
-alias_maps =
-smtpd_peername_lookup = no
-smtp_delivery_status_filter = socketmap:unix:run/dsn.sock:dsn
 CONF
+} >"$conf/main.cf"
 {
   echo '192.0.2.60:25 inet n - n - - smtpd'
   echo '  -o myhostname=certificate.example.org'
@@ -106,18 +50,7 @@ CONF
 } >"$conf/master.cf"
 # The queue is looked at every second, and one process makes all deliveries.
 postconf -c "$conf" -F pickup/unix/wakeup=1 qmgr/unix/wakeup=1 smtp/unix/process_limit=1
-cat >"$work/postfathom.toml" <<CONF
-[cache]
-directory = "$work/cache"
-[notice]
-socket = "$work/notice.sock"
-[mail_log]
-file = "$log"
-[policy]
-socket = "$queue/run/policy.sock"
-[dsn]
-socket = "$queue/run/dsn.sock"
-CONF
+policyd_toml >"$work/postfathom.toml"
 
 "$fill_cache" "$work/cache" \
   'hang-in-handshake.example.org[192.0.2.1]:25=pmtu-black-hole' \
@@ -127,17 +60,8 @@ CONF
   'hang-in-starttls.example.org[192.0.2.9]:25=pmtu-black-hole' \
   'hang-in-ehlo.example.org[192.0.2.8]:25=healthy'
 
-start_policyd() {
-  "$policyd" -c "$work/postfathom.toml" >>"$work/policyd.log" 2>&1 &
-  policyd_pid=$!
-  until_true 10 "policyd listens" test -S "$queue/run/dsn.sock"
-}
-# exec, so that the process we end is the server itself.
-(exec ip netns exec "$name" "$trouble_server" "${arguments[@]}") >"$work/trouble.log" &
-trouble_pid=$!
-until_true 10 "the failing servers listen" grep -q ready "$work/trouble.log"
-run postfix -c "$conf" start >/dev/null 2>&1
-until_true 20 "Postfix runs" test -s "$log"
+start_trouble "${arguments[@]}"
+start_postfix
 start_policyd
 
 send() { printf 'Subject: test\n\ntext\n' | run sendmail -C "$conf" -f me@example.net "$@"; }
