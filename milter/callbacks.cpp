@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <libmilter/mfapi.h>
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <string>
@@ -19,11 +20,14 @@ namespace {
 MilterService* shared_service = nullptr;
 
 constexpr unsigned long wanted_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS;
-// We hear RCPT TO, headers and the end of the message, and answer the last one only.
-constexpr unsigned long unwanted_events = SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL |
-                                          SMFIP_NODATA | SMFIP_NOEOH | SMFIP_NOBODY |
-                                          SMFIP_NOUNKNOWN;
-constexpr unsigned long wanted_silence = SMFIP_NR_RCPT | SMFIP_NR_HDR;
+// We hear RCPT TO, headers and the end of the message, and answer the last one only. Where messages
+// stay as they are, DATA is the end for us: what follows is not sent to us at all.
+constexpr unsigned long unwanted_events =
+    SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN;
+// With RCPT TO come the client and its TLS, which Postfix does not send by itself there; so the
+// connection and HELO, with STARTTLS the second one, need not be heard.
+constexpr const char* recipient_macros =
+    "i {rcpt_addr} {rcpt_host} {rcpt_mailer} {client_addr} {tls_version} {cipher} {cipher_bits}";
 
 MilterSession* session_of(SMFICTX* context) {
     return static_cast<MilterSession*>(smfi_getpriv(context));
@@ -55,18 +59,28 @@ void report_once(const char* where, const char* what) noexcept {
     }
 }
 
-// Whatever happens in `work`, mail goes on with `answer`.
+// The answer of `work`; if that throws, mail goes on with `otherwise`.
 template <typename Work>
-sfsistat with_answer(sfsistat answer, const char* where, Work work) noexcept {
+sfsistat with_answer(sfsistat otherwise, const char* where, Work work) noexcept {
     const Running running;
     try {
-        work();
+        return work();
     } catch (const std::exception& caught) {
         report_once(where, caught.what());
     } catch (...) {
         report_once(where, "an exception of unknown kind");
     }
-    return answer;
+    return otherwise;
+}
+
+// What is asked of Postfix for this session.
+unsigned long wanted_steps(const MilterSession& session, unsigned long offered) {
+    auto steps = unwanted_events | SMFIP_NR_HDR;
+    if (!session.terms().may_refuse()) steps |= SMFIP_NR_RCPT;
+    // Forged copies cannot be removed, so they need not be found.
+    if (!session.agreement.change_headers) steps |= SMFIP_NOHDRS;
+    if (session.terms().changes_messages()) steps |= SMFIP_NODATA;
+    return offered & steps;
 }
 
 sfsistat on_negotiate(SMFICTX* context, unsigned long offered_actions, unsigned long offered_steps,
@@ -75,50 +89,86 @@ sfsistat on_negotiate(SMFICTX* context, unsigned long offered_actions, unsigned 
     // Until a session is there: nothing is asked for, so that nothing but the end of each message
     // arrives.
     *actions = 0;
-    *steps = offered_steps & (unwanted_events | SMFIP_NORCPT | SMFIP_NOHDRS);
+    *steps = offered_steps & (unwanted_events | SMFIP_NODATA | SMFIP_NORCPT | SMFIP_NOHDRS);
     *reserved2 = 0;
     *reserved3 = 0;
     return with_answer(SMFIS_CONTINUE, "negotiation", [&] {
         auto session = std::make_unique<MilterSession>(*shared_service);
         auto& agreement = session->agreement;
-        agreement.change_headers = (offered_actions & SMFIF_CHGHDRS) != 0;
-        agreement.add_headers = (offered_actions & SMFIF_ADDHDRS) != 0;
-        agreement.recipient_reply = (offered_steps & SMFIP_NR_RCPT) == 0;
-        agreement.header_reply = (offered_steps & SMFIP_NR_HDR) == 0;
-        if (smfi_setpriv(context, session.get()) != MI_SUCCESS) return;
+        const auto granted =
+            session->terms().changes_messages() ? offered_actions & wanted_actions : 0;
+        agreement.change_headers = (granted & SMFIF_CHGHDRS) != 0;
+        agreement.add_headers = (granted & SMFIF_ADDHDRS) != 0;
+        const auto agreed = wanted_steps(*session, offered_steps);
+        agreement.recipient_reply = (agreed & SMFIP_NR_RCPT) == 0;
+        agreement.header_reply = (agreed & SMFIP_NR_HDR) == 0;
+        if (smfi_setpriv(context, session.get()) != MI_SUCCESS) return SMFIS_CONTINUE;
 
-        *actions = offered_actions & wanted_actions;
-        *steps = offered_steps & (unwanted_events | wanted_silence);
-        if (!agreement.change_headers) *steps |= offered_steps & SMFIP_NOHDRS;
+        *actions = granted;
+        *steps = agreed;
         if ((offered_actions & SMFIF_SETSYMLIST) != 0) {
-            smfi_setsymlist(context, SMFIM_ENVRCPT,
-                            name("i {rcpt_addr} {rcpt_host} {rcpt_mailer}"));
+            smfi_setsymlist(context, SMFIM_ENVRCPT, name(recipient_macros));
+            smfi_setsymlist(context, SMFIM_DATA, name("i"));
             smfi_setsymlist(context, SMFIM_EOM, name("i"));
         }
         session.release();  // libmilter keeps the pointer; on_close() deletes
+        return SMFIS_CONTINUE;
     });
+}
+
+sfsistat refuse(SMFICTX* context, const Refusal& refusal) {
+    auto status = refusal.status;
+    auto text = refusal.text;
+    std::replace(text.begin(), text.end(), '%', '?');  // begins a macro in some versions
+    const auto set = smfi_setreply(context, name("451"), status.data(), text.data());
+    return set == MI_SUCCESS ? SMFIS_TEMPFAIL : SMFIS_CONTINUE;
 }
 
 sfsistat on_recipient(SMFICTX* context, char** arguments) {
     auto* session = session_of(context);
     if (session == nullptr) return SMFIS_CONTINUE;
-    const auto answer = session->agreement.recipient_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+    const sfsistat answer = session->agreement.recipient_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
     return with_answer(answer, "RCPT TO", [&] {
+        session->client({.address = macro(context, "{client_addr}"),
+                         .tls_version = macro(context, "{tls_version}"),
+                         .cipher = macro(context, "{cipher}"),
+                         .cipher_bits = macro(context, "{cipher_bits}")});
         RecipientMacros macros{.mailer = macro(context, "{rcpt_mailer}"),
                                .host = macro(context, "{rcpt_host}"),
                                .recipient = macro(context, "{rcpt_addr}")};
         if (macros.recipient.empty() && arguments != nullptr && arguments[0] != nullptr)
             macros.recipient = arguments[0];
-        session->recipient(macros);
+        const auto refusal = session->recipient(macros);
+        return refusal ? refuse(context, *refusal) : answer;
+    });
+}
+
+void say(SMFICTX* context, MilterSession& session) {
+    const auto level =
+        session.terms().mode == PolicyMode::warn ? log::Level::warning : log::Level::info;
+    const auto queue_id = macro(context, "i");
+    for (const auto& line : session.say_findings())
+        log::write(level, fmt::format("{}: its mail goes to {}", printable(queue_id, 32), line));
+}
+
+// Asked for only where messages stay as they are.
+sfsistat on_data(SMFICTX* context) {
+    auto* session = session_of(context);
+    if (session == nullptr) return SMFIS_CONTINUE;
+    return with_answer(SMFIS_CONTINUE, "DATA", [&]() -> sfsistat {
+        if (session->terms().changes_messages()) return SMFIS_CONTINUE;
+        say(context, *session);
+        return SMFIS_ACCEPT;
     });
 }
 
 sfsistat on_header(SMFICTX* context, char* header_name, char*) {
     auto* session = session_of(context);
     if (session == nullptr) return SMFIS_CONTINUE;
-    const auto answer = session->agreement.header_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
+    const sfsistat answer = session->agreement.header_reply ? SMFIS_CONTINUE : SMFIS_NOREPLY;
     return with_answer(answer, "header", [&] {
         if (header_name != nullptr) session->header(header_name);
+        return answer;
     });
 }
 
@@ -136,7 +186,11 @@ void apply(SMFICTX* context, HeaderActions actions) {
 sfsistat on_end_of_message(SMFICTX* context) {
     auto* session = session_of(context);
     if (session == nullptr) return SMFIS_CONTINUE;
-    return with_answer(SMFIS_CONTINUE, "end of message", [&] {
+    return with_answer(SMFIS_CONTINUE, "end of message", [&]() -> sfsistat {
+        if (!session->terms().changes_messages()) {
+            say(context, *session);  // DATA was not sent to us
+            return SMFIS_CONTINUE;
+        }
         auto actions = session->end_of_message();
         const auto queue_id = macro(context, "i");
         if (actions.remove > 0)
@@ -147,13 +201,17 @@ sfsistat on_end_of_message(SMFICTX* context) {
             log::debug("{}: {} header(s) {} added", printable(queue_id, 32), actions.insert.size(),
                        diagnosis_header_name);
         apply(context, std::move(actions));
+        return SMFIS_CONTINUE;
     });
 }
 
 // After RSET, and once or twice around each message and STARTTLS in Postfix.
 sfsistat on_abort(SMFICTX* context) {
     if (auto* session = session_of(context))
-        with_answer(SMFIS_CONTINUE, "abort", [&] { session->reset(); });
+        return with_answer(SMFIS_CONTINUE, "abort", [&] {
+            session->reset();
+            return SMFIS_CONTINUE;
+        });
     return SMFIS_CONTINUE;
 }
 
@@ -175,6 +233,7 @@ Result<void> register_milter(MilterService& service, int listening_descriptor) {
     description.xxfi_version = SMFI_VERSION;
     description.xxfi_flags = wanted_actions | SMFIF_SETSYMLIST;
     description.xxfi_envrcpt = on_recipient;
+    description.xxfi_data = on_data;
     description.xxfi_header = on_header;
     description.xxfi_eom = on_end_of_message;
     description.xxfi_abort = on_abort;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
+#include <utility>
 
 #include "lib/base/text.hpp"
 #include "lib/diagnosis/header.hpp"
@@ -15,6 +17,8 @@ constexpr std::size_t max_domain = 255;  // RFC 5321 section 4.5.3.1.2
 constexpr std::size_t max_transport = 64;
 constexpr std::size_t max_host_macro = 4096;  // 20 next hops of the longest kind fit
 constexpr std::size_t max_listed_next_hops = 20;
+constexpr std::size_t max_tls_text = 64;
+constexpr std::uint32_t max_bits = 65'535;
 constexpr auto route_refresh = std::chrono::hours{24};
 constexpr auto clock_slack = std::chrono::hours{1};
 
@@ -81,6 +85,42 @@ std::optional<RecipientRoute> route_of(const RecipientMacros& macros) {
     return route;
 }
 
+std::optional<RecipientRoute> route_without_macros(std::string_view recipient,
+                                                   const std::optional<RouteRecord>& known,
+                                                   std::optional<RoutedNextHop> configured) {
+    RecipientRoute route;
+    route.domain = domain_of_recipient(recipient);
+    if (known && !known->next_hop.empty())
+        route.next_hops.push_back({known->next_hop, known->verbatim});
+    else if (configured)
+        route.next_hops.push_back(std::move(*configured));
+    else
+        return std::nullopt;
+    return route;
+}
+
+std::optional<ClientSeen> client_of(const ClientMacros& macros) {
+    constexpr std::string_view ipv6_tag = "IPv6:";
+    auto text = macros.address;
+    if (istarts_with(text, ipv6_tag)) text.remove_prefix(ipv6_tag.size());
+    const auto address = IpAddress::parse(text);
+    if (!address || !counts_as_client(*address)) return std::nullopt;
+    ClientSeen seen{network_of(*address), {}};
+    if (macros.tls_version.empty()) {
+        seen.counts.plain_sessions = 1;
+        return seen;
+    }
+    seen.counts.tls_sessions = 1;
+    seen.tls = ClientTls{printable(macros.tls_version, max_tls_text),
+                         printable(macros.cipher, max_tls_text), std::nullopt};
+    std::uint32_t bits = 0;
+    const auto* end = macros.cipher_bits.data() + macros.cipher_bits.size();
+    const auto parsed = std::from_chars(macros.cipher_bits.data(), end, bits);
+    if (parsed.ec == std::errc{} && parsed.ptr == end && bits > 0 && bits <= max_bits)
+        seen.tls->bits = bits;
+    return seen;
+}
+
 std::optional<RouteRecord> route_to_learn(const RecipientRoute& route,
                                           const std::optional<RouteRecord>& known, WallTime now) {
     const auto& first = route.next_hops.front();
@@ -122,6 +162,12 @@ void Envelope::add_finding(const std::string& next_hop, const KnownVerdict& verd
 void Envelope::header(std::string_view name) {
     // "Name :" with blanks before the colon is the same header to Postfix (RFC 5322 section 4.5).
     if (iequals(trim(name), diagnosis_header_name) && copies_ <= max_removed_copies) ++copies_;
+}
+
+std::vector<std::pair<std::string, KnownVerdict>> Envelope::findings() const {
+    std::vector<std::pair<std::string, KnownVerdict>> found;
+    for (const auto& finding : findings_) found.emplace_back(finding.next_hop, finding.verdict);
+    return found;
 }
 
 HeaderActions Envelope::actions(bool add_header, std::string_view host_token) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lib/destination/next_hop.hpp"
+#include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/record.hpp"
 
 namespace postfathom {
@@ -43,6 +44,18 @@ struct RecipientRoute {
     bool operator==(const RecipientRoute&) const = default;
 };
 
+// What Postfix sends of the client; empty when it is not sent, as for mail that was not brought by
+// SMTP.
+struct ClientMacros {
+    std::string_view address;  // {client_addr}: "192.0.2.1", "IPv6:2001:db8::1", "unknown"
+    std::string_view tls_version;
+    std::string_view cipher;
+    std::string_view cipher_bits;
+};
+
+// Nothing for clients without an address, and for programs of this host.
+std::optional<ClientSeen> client_of(const ClientMacros& macros);
+
 // False for transports that hand mail to something else than an SMTP server: Postfix's own
 // local(8), virtual(8), error(8), lmtp(8) ..., and what Debian's master.cf and common set-ups pipe
 // to. Every other name may be a clone of smtp(8), whose names operators choose freely.
@@ -50,6 +63,13 @@ bool speaks_smtp(std::string_view transport);
 
 // Nothing when the mail does not go to an SMTP server, or to none that we understand.
 std::optional<RecipientRoute> route_of(const RecipientMacros& macros);
+
+// For mail that Postfix takes by other ways than SMTP, of whose recipients it tells no next hop:
+// where mail for this domain was seen to go, or goes by the configuration. There is nothing to
+// learn.
+std::optional<RecipientRoute> route_without_macros(std::string_view recipient,
+                                                   const std::optional<RouteRecord>& known,
+                                                   std::optional<RoutedNextHop> configured);
 
 // The record to send to the prober when `known` does not say the same, or is older than a day.
 std::optional<RouteRecord> route_to_learn(const RecipientRoute& route,
@@ -73,11 +93,13 @@ struct HeaderActions {
 // One message's state. Everything here is bounded.
 class Envelope {
   public:
-    // True once for each next hop while there is room: it is to be looked up now.
+    // True once for each next hop while there is room.
     bool first_sight(const std::string& next_hop);
     void add_finding(const std::string& next_hop, const KnownVerdict& verdict);
     void header(std::string_view name);
 
+    // Of each finding, the worst first: "NEXTHOP: VERDICT".
+    std::vector<std::pair<std::string, KnownVerdict>> findings() const;
     HeaderActions actions(bool add_header, std::string_view host_token) const;
 
   private:

@@ -2,15 +2,21 @@
 // postfathom-milter: tags messages whose next hop is ill, removes forged tags, learns routes. Stays
 // in the foreground. Postfix goes on without it when it is not there.
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,6 +25,7 @@
 #include "lib/base/descriptor.hpp"
 #include "lib/base/host_name.hpp"
 #include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
 #include "lib/net/listener.hpp"
@@ -30,23 +37,89 @@ namespace {
 
 constexpr const char* program = "postfathom-milter";
 
-sigset_t ending_signals() {
+constexpr int told_clients_every_ms = 2000;
+
+// What signals ask for. libmilter waits for the same signals in a thread of its own, and ends at
+// each of them, at SIGHUP too. A signal goes to the first thread as long as that one does not block
+// it, and it never does, not even in the handler (SA_NODEFER); so that libmilter gets none.
+volatile std::sig_atomic_t end_asked = 0;
+volatile std::sig_atomic_t reload_asked = 0;
+int wake_writer = -1;
+
+void wake() {
+    const std::uint64_t one = 1;
+    // Full means awake.
+    [[maybe_unused]] const auto written = ::write(wake_writer, &one, sizeof one);
+}
+
+void on_signal(int number) {
+    const int kept = errno;
+    if (number == SIGHUP)
+        reload_asked = 1;
+    else
+        end_asked = 1;
+    wake();
+    errno = kept;
+}
+
+sigset_t our_signals() {
     sigset_t set;
     sigemptyset(&set);
     for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
     return set;
 }
 
-// libmilter has a signal thread of its own, for the same signals. The kernel offers a signal to the
-// first thread first, so this one mostly gets it; when it does not, libmilter ends by itself within
-// five seconds, on SIGHUP too.
-void wait_for_the_end(const std::atomic<bool>& ended) {
-    const auto set = ending_signals();
-    while (!ended) {
-        int number = 0;
-        if (::sigwait(&set, &number) != 0 || ended) continue;
-        if (number != SIGHUP) return;
-        log::info("SIGHUP: the configuration is read at start only; restart to read it again");
+bool take_signals() {
+    wake_writer = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_writer < 0) return false;
+    struct sigaction action{};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_NODEFER;
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) ::sigaction(number, &action, nullptr);
+    return true;
+}
+
+void log_lines(std::string_view before, const std::string& text) {
+    for (const auto line : split(text, '\n'))
+        if (!line.empty()) log::error("{}{}", before, line);
+}
+
+std::string token_of(const Settings& settings) {
+    return settings.milter.host_token.empty() ? host_name() : settings.milter.host_token;
+}
+
+// Sessions that are there go on as they were agreed; those that come are of the new settings.
+void reload(const std::string& file, const Settings& started_with, MilterService& service) {
+    const auto fresh = load_settings_or_defaults(file);
+    if (!fresh) {
+        log_lines("reload refused, the settings in force stay: ", fresh.error().message);
+        return;
+    }
+    log::set_level(fresh->log.level);
+    service.reload(*fresh, token_of(*fresh));
+    const bool more = fresh->milter.socket != started_with.milter.socket ||
+                      fresh->milter.socket_mode != started_with.milter.socket_mode ||
+                      fresh->cache.directory != started_with.cache.directory ||
+                      fresh->notice.socket != started_with.notice.socket ||
+                      fresh->log.target != started_with.log.target;
+    log::info("{}: settings reloaded, for sessions that begin now{}", file,
+              more ? "; changed sockets, directories and log.target take a restart" : "");
+}
+
+// Until a signal asks for the end, or libmilter gives up.
+void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
+                      const Settings& settings, MilterService& service) {
+    while (!ended && end_asked == 0) {
+        pollfd waiting{.fd = wake_writer, .events = POLLIN, .revents = 0};
+        ::poll(&waiting, 1, told_clients_every_ms);
+        std::uint64_t count = 0;
+        // Nothing to read: the time has come, or another signal has read it.
+        [[maybe_unused]] const auto got = ::read(wake_writer, &count, sizeof count);
+        if (reload_asked != 0) {
+            reload_asked = 0;
+            reload(file, settings, service);
+        }
+        service.tell_clients();
     }
 }
 
@@ -77,27 +150,30 @@ void end_listener(const std::string& path, const std::atomic<bool>& ended) {
 }
 
 // Serves until a signal.
-bool serve(const MilterService& service, const std::string& path) {
+bool serve(const std::string& file, const Settings& settings, MilterService& service) {
+    const auto& path = settings.milter.socket;
     std::atomic<bool> ended{false};
     bool well = false;
-    const auto first_thread = ::pthread_self();
+    const auto set = our_signals();
+    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);  // inherited by libmilter's threads
     std::thread milter([&] {
         well = run_milter();
         ended = true;
-        // Wakes sigwait(); the signal is blocked in every thread, so it ends none.
-        ::pthread_kill(first_thread, SIGTERM);  // NOLINT(bugprone-bad-signal-to-kill-thread)
+        wake();
     });
-    wait_for_the_end(ended);
+    ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    wait_for_the_end(ended, file, settings, service);
     const bool asked = !ended;
     if (asked) end_listener(path, ended);
     milter.join();
     ::unlink(path.c_str());
     if (!well && !asked) log::error("{}: libmilter gave up listening; see its own log lines", path);
     if (!callbacks_finished(service)) log::warning("a session did not end in time");
+    service.tell_clients();
     return well || asked;
 }
 
-int start(const Settings& settings) {
+int start(const std::string& file, const Settings& settings) {
     const auto& milter = settings.milter;
     const auto mode = parse_socket_mode(milter.socket_mode);
     if (!mode) {
@@ -110,16 +186,16 @@ int start(const Settings& settings) {
         log::error("{}", listening.error().message);
         return 1;
     }
-    // Before any thread, so that all inherit it.
-    const auto set = ending_signals();
-    ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-
+    if (!take_signals()) {
+        log::error("eventfd: {}", std::strerror(errno));
+        return 1;
+    }
     // Never destroyed: libmilter does not wait for its session threads when the program ends.
     const auto& cache = *open_cache_for_reading(settings.cache.directory).release();
     auto& notices = *new NoticeSender(settings.notice.socket);
-    auto& service = *new MilterService(
-        settings, milter.host_token.empty() ? host_name() : milter.host_token, cache,
-        [&notices](const Notice& notice) { return notices.send(notice); });
+    auto& service =
+        *new MilterService(settings, token_of(settings), cache,
+                           [&notices](const Notice& notice) { return notices.send(notice); });
     if (const auto registered = register_milter(service, *listening); !registered) {
         ::unlink(milter.socket.c_str());
         log::error("{}", registered.error().message);
@@ -130,7 +206,7 @@ int start(const Settings& settings) {
         "listening on {}; for main.cf: smtpd_milters = {{ unix:{}, connect_timeout=3s, "
         "command_timeout=5s, content_timeout=5s, default_action=accept }}",
         milter.socket, as_postfix_writes(milter.socket));
-    const bool well = serve(service, milter.socket);
+    const bool well = serve(file, settings, service);
     log::info("ended");
     return well ? 0 : 1;
 }
@@ -151,7 +227,7 @@ int main(int argc, char** argv) {
     }
     log::start(program, settings->log.target, settings->log.level);
     try {
-        return start(*settings);
+        return start(file, *settings);
     } catch (const std::exception& caught) {
         log::error("cannot go on: {}", caught.what());
         return 1;

@@ -7,9 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
@@ -19,6 +22,22 @@
 
 namespace postfathom {
 
+// What the configuration says of the answers. A session keeps those that it began with: they are
+// what was agreed on with Postfix.
+struct MilterTerms {
+    MilterTerms(const Settings& settings, std::string host_token);
+
+    PolicyMode mode;
+    Settings::Defer defer;
+    std::vector<ConfiguredRoute> routes;
+    AgeLimits age;
+    std::string host_token;
+
+    // The other modes leave messages as they are.
+    bool changes_messages() const { return mode == PolicyMode::tag || mode == PolicyMode::defer; }
+    bool may_refuse() const { return mode == PolicyMode::defer; }
+};
+
 class MilterService {
   public:
     // `cache` outlives the service. `send` may be called by any thread.
@@ -26,14 +45,24 @@ class MilterService {
                   std::function<bool(const Notice&)> send,
                   std::function<WallTime()> clock = wall_now);
 
+    // For sessions that begin from now on.
+    void reload(const Settings& settings, std::string host_token);
+    std::shared_ptr<const MilterTerms> terms() const;
+
     // At most once per `key` and ten minutes; never waits.
     void notify(const Notice& notice, const std::string& key,
                 std::chrono::steady_clock::time_point now);
 
+    // One session of a client. Told to the prober with the next tell_clients(), many at a time.
+    void count_client(const ClientSeen& seen);
+    // To be called every few seconds, by one thread; never waits. What the prober does not take is
+    // kept for the next time.
+    void tell_clients();
+
+    // True once an hour for each next hop.
+    bool worth_a_line(const std::string& next_hop, std::chrono::steady_clock::time_point now);
+
     const CacheReader& cache() const { return cache_; }
-    const AgeLimits& age_limits() const { return age_; }
-    bool add_header() const { return add_header_; }
-    const std::string& host_token() const { return host_token_; }
     WallTime now() const { return clock_(); }
 
     // How many callbacks run right now; at the end of the program nobody pulls the rug from under
@@ -44,25 +73,40 @@ class MilterService {
 
   private:
     const CacheReader& cache_;
-    const AgeLimits age_;
-    const bool add_header_;
-    const std::string host_token_;
     const std::function<bool(const Notice&)> send_;
     const std::function<WallTime()> clock_;
+    mutable std::mutex terms_mutex_;  // held for a copy of a pointer
+    std::shared_ptr<const MilterTerms> terms_;
     std::mutex pace_mutex_;
     Pace pace_;
+    Pace lines_;
+    std::mutex clients_mutex_;  // held for one look-up, never while anything is sent
+    ClientTally clients_;
+};
+
+// A recipient that has to wait: the reply's parts.
+struct Refusal {
+    std::string status;  // "4.4.2"
+    std::string text;
 };
 
 class MilterSession {
   public:
-    explicit MilterSession(MilterService& service) : service_(service) {}
+    explicit MilterSession(MilterService& service) : service_(service), terms_(service.terms()) {}
 
-    void recipient(const RecipientMacros& macros);
+    // Before the recipient that it is for; counts a connection once, and again when it has begun
+    // TLS since.
+    void client(const ClientMacros& macros);
+    std::optional<Refusal> recipient(const RecipientMacros& macros);
     void header(std::string_view name) { envelope_.header(name); }
-    // Also begins the next message.
+    // Begins the next message, as end_of_message() does. For modes that leave messages as they are:
+    // the lines for the log.
+    std::vector<std::string> say_findings();
     HeaderActions end_of_message();
     // The message is over, the connection goes on.
-    void reset() { envelope_ = {}; }
+    void reset();
+
+    const MilterTerms& terms() const { return *terms_; }
 
     // What was agreed on with Postfix for this connection.
     struct Agreement {
@@ -73,8 +117,19 @@ class MilterSession {
     } agreement;
 
   private:
+    std::optional<RecipientRoute> route_for(const RecipientMacros& macros, WallTime now,
+                                            std::chrono::steady_clock::time_point tick);
+    std::optional<KnownVerdict> finding_for(const std::string& next_hop, WallTime now,
+                                            std::chrono::steady_clock::time_point tick);
+    std::optional<Refusal> refusal(const RecipientMacros& macros, const RecipientRoute& route,
+                                   WallTime now, std::chrono::steady_clock::time_point tick);
+
     MilterService& service_;
+    const std::shared_ptr<const MilterTerms> terms_;
     Envelope envelope_;
+    // What was found for this message, so that a next hop is looked up once.
+    std::vector<std::pair<std::string, std::optional<KnownVerdict>>> looked_up_;
+    std::string counted_client_;
 };
 
 }  // namespace postfathom

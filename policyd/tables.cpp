@@ -10,6 +10,7 @@
 #include "lib/base/text.hpp"
 #include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/header.hpp"
+#include "lib/diagnosis/refusal.hpp"
 
 namespace postfathom {
 
@@ -105,32 +106,6 @@ bool is_about_recipient(const PolicyRequest& request) {
            (state == "RCPT" || state == "DATA" || state == "END-OF-MESSAGE");
 }
 
-// RFC 3463 sections 3.5 and 3.8.
-std::string_view status_code(DiagnosisId id) {
-    using enum DiagnosisId;
-    switch (id) {
-        case unreachable:
-        case refused:
-        case no_route:
-        case greeting_timeout:
-        case greeting_rejected:
-            return "4.4.1";  // no answer from host
-        case name_error:
-            return "4.4.4";  // unable to route
-        case starttls_missing:
-        case starttls_stripped:
-            return "4.7.4";  // security features not supported
-        case pmtu_black_hole:
-        case size_specific_loss:
-        case lossy_path:
-        case peer_stall:
-        case reset_in_handshake:
-            return "4.4.2";  // bad connection
-        default:
-            return "4.7.5";  // cryptographic failure
-    }
-}
-
 std::string next_hop_without_route(std::string_view domain,
                                    const std::vector<ConfiguredRoute>& routes) {
     if (const auto* route = find_route(routes, domain)) return route->next_hop;
@@ -138,12 +113,9 @@ std::string next_hop_without_route(std::string_view domain,
     return parsed ? to_string(*parsed) : std::string();
 }
 
-// The sender reads it: the recipient's domain, which it knows, and nothing of our own network.
 std::string deferral(const PolicyRequest& request, const KnownVerdict& verdict) {
-    return fmt::format("DEFER_IF_PERMIT {} mail for {} has to wait (path: {})",
-                       status_code(verdict.id),
-                       printable(domain_of_recipient(request.recipient), 253),
-                       printable(brief(verdict), max_dsn_tag));
+    return fmt::format("DEFER_IF_PERMIT {} {}", refusal_status(verdict.id),
+                       refusal_text(domain_of_recipient(request.recipient), verdict));
 }
 
 }  // namespace

@@ -477,10 +477,13 @@ std::vector<SettingRow> make_rows() {
         socket("milter.socket", POSTFATHOM_MEMBER(milter.socket), "UNIX socket for smtpd_milters."),
         socket_mode("milter.socket_mode", POSTFATHOM_MEMBER(milter.socket_mode),
                     "Permissions of milter.socket."),
-        boolean(
-            "milter.add_header", POSTFATHOM_MEMBER(milter.add_header),
-            "Whether a message to an ill next hop gets the header X-Postfathom-Diagnosis; forged "
-            "copies are removed either way."),
+        choice(
+            "milter.mode", policy_modes(), POSTFATHOM_MEMBER(milter.mode),
+            "What happens to a message with recipients behind an ill next hop: a line in our log "
+            "for each such next hop and hour (observe) or each message (warn), which leave all "
+            "messages as they are; the header X-Postfathom-Diagnosis (tag), of which forged copies "
+            "are removed; or that header, and until later no recipients for whom defer.diagnoses "
+            "and defer.next_hops both say so (defer)."),
         host_name("milter.host_token", POSTFATHOM_MEMBER(milter.host_token),
                   "Name at the start of the header that says who wrote it; empty for this host's "
                   "name."),
@@ -596,13 +599,6 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
                          "no line can be trusted; found \"{}\"",
                          render_duration(least_log_wait), render_duration(wait))});
 
-    // The header that policyd prepends has reached the milter as one of the message's own.
-    if (settings.policy.mode == PolicyMode::tag && !settings.milter.add_header)
-        conflicts.push_back(
-            {"milter.add_header", "policy.mode",
-             "expected true beside policy.mode = \"tag\": the milter takes the header "
-             "of policyd, which it cannot tell from a forged one, and adds its own"});
-
     const auto& policy = settings.policy;
     if (policy.listen && !policy.listen->address.is_loopback() && !policy.listen_anywhere)
         conflicts.push_back(
@@ -610,13 +606,15 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
              fmt::format("expected a loopback address such as \"127.0.0.1:10040\", or "
                          "policy.listen_anywhere = true beside it; found \"{}\"",
                          to_string(*policy.listen))});
-    if (policy.mode == PolicyMode::defer) {
+    for (const auto& [name, mode] :
+         {std::pair{"policy.mode", policy.mode}, std::pair{"milter.mode", settings.milter.mode}}) {
+        if (mode != PolicyMode::defer) continue;
         if (settings.defer.diagnoses.empty())
-            conflicts.push_back({"policy.mode", "defer.diagnoses",
+            conflicts.push_back({name, "defer.diagnoses",
                                  "expected the diagnoses in defer.diagnoses beside \"defer\", "
                                  "found none; nothing would be deferred"});
         if (settings.defer.next_hops.empty())
-            conflicts.push_back({"policy.mode", "defer.next_hops",
+            conflicts.push_back({name, "defer.next_hops",
                                  "expected the next hops in defer.next_hops beside \"defer\", "
                                  "found none; nothing would be deferred"});
     }

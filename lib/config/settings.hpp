@@ -136,7 +136,7 @@ struct Settings {
     struct Milter {
         std::string socket = "/var/spool/postfix/run/postfathom/milter.sock";
         std::string socket_mode = "0660";
-        bool add_header = true;
+        PolicyMode mode = PolicyMode::tag;  // see milter/session.hpp
         std::string host_token;  // in the header, to know our own; empty: this host's name
     } milter;
 

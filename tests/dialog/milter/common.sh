@@ -27,7 +27,9 @@ end_process() {  # end_process PID
   kill "$1" 2>/dev/null || true
   wait "$1" 2>/dev/null || true
 }
-write_config() {  # write_config SOCKET
+write_config() {  # write_config SOCKET [MODE] [more of the file]; without MODE none is written
+  local mode=
+  [ -z "${2-}" ] || mode="mode = \"$2\""
   mkdir -p "$work/cache"
   cat >"$work/postfathom.toml" <<TOML
 [log]
@@ -40,6 +42,8 @@ socket = "$work/notice.sock"
 socket = "$1"
 socket_mode = "0666"
 host_token = "relay.example.net"
+$mode
+${3-}
 TOML
   socket=$1
 }
@@ -47,6 +51,12 @@ start_milter() {
   "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
   milter_pid=$!
   wait_for 10 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
+}
+read_again() {  # SIGHUP, and waits for the milter's word on it
+  local before
+  before=$(grep -c 'reload' "$work/milter.log" || true)
+  kill -HUP "$milter_pid"
+  wait_for 10 bash -c '[ "$(grep -c reload "$1")" -gt "$2" ]' _ "$work/milter.log" "$before"
 }
 stop_milter() {  # its exit status
   local status=0

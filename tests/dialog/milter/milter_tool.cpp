@@ -58,6 +58,15 @@ std::string shown(const Notice& notice) {
                            learned->route.transport);
     if (const auto* wanted = std::get_if<VerdictWanted>(&notice))
         return "verdict-wanted " + wanted->next_hop;
+    if (const auto* clients = std::get_if<ClientsSeen>(&notice)) {
+        const auto& seen = clients->seen;
+        auto text = fmt::format("clients-seen {} tls={} plain={}", client_network(seen.network),
+                                seen.counts.tls_sessions, seen.counts.plain_sessions);
+        if (seen.tls)
+            text += fmt::format(" {} {} {}", seen.tls->version, seen.tls->cipher,
+                                seen.tls->bits.value_or(0));
+        return text;
+    }
     return "another notice";
 }
 

@@ -17,6 +17,7 @@ stop_all() {
 }
 trap stop_all EXIT
 ip link set lo up
+ip address add 192.0.2.10/32 dev lo
 
 # Postfix. Mail stays in the queue: its transports are deferred.
 queue=$work/queue
@@ -46,8 +47,8 @@ queue_directory = $queue
 data_directory = $work/data
 myhostname = relay.example.net
 mydestination = here.example.net
-mynetworks = 127.0.0.0/8
-inet_interfaces = 127.0.0.1
+mynetworks = 127.0.0.0/8, 192.0.2.10
+inet_interfaces = 127.0.0.1, 192.0.2.10
 inet_protocols = ipv4
 maillog_file = $work/mail.log
 maillog_file_prefixes = $work
@@ -59,6 +60,7 @@ defer_transports = smtp relay local
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = $work/etc/chain.pem
 $pasted
+non_smtpd_milters = unix:run/postfathom/milter.sock
 CONF
 {
   echo '2525 inet n - n - - smtpd'
@@ -151,6 +153,63 @@ echo "   in $(($(milliseconds) - begun)) ms"
 check "1000 are removed" test "$(tags)" -eq 201
 check "and ours is the topmost" bash -c 'head -n 1 "$1" | grep -q "^X-Postfathom-Diagnosis: relay.example.net; "' _ "$work/headers"
 
+# Clients of another address than loopback, with TLS (after the second EHLO) and without.
+{
+  printf 'EHLO client.example.net\r\n'
+  for subject in first second; do
+    printf 'MAIL FROM:<me@example.net>\r\nRCPT TO:<you@healthy.example.org>\r\nDATA\r\n'
+    printf 'Subject: %s over TLS\r\n\r\nhello\r\n.\r\n' $subject
+  done
+  printf 'QUIT\r\n'
+} | timeout 30 openssl s_client -quiet -starttls smtp -tls1_2 -connect 192.0.2.10:2525 >"$work/session" 2>&1 || true
+check "mail of a client with TLS is taken" test "$(grep -c '^250 2.0.0 Ok: queued' "$work/session")" -eq 2
+check "its session is told once, with version and cipher" \
+  wait_for 15 grep -qE '^clients-seen 192\.0\.2\.0/24 tls=1 plain=0 TLSv1\.2 [A-Z0-9_-]+ [0-9]+$' "$work/notices"
+smtp-source -4 -s 1 -m 2 -d -f me@example.net -t you@healthy.example.org 192.0.2.10:2525
+check "and one without TLS" wait_for 15 grep -q '^clients-seen 192.0.2.0/24 tls=0 plain=1$' "$work/notices"
+check "programs of this host are no clients" bash -c '! grep -q "^clients-seen 127" "$1"' _ "$work/notices"
+
+# Submitted here: cleanup(8) asks, and knows no next hop.
+write_config "$queue/run/postfathom/milter.sock" defer '[defer]
+diagnoses = ["pmtu-black-hole"]
+next_hops = ["ill.example.org"]
+[[route]]
+domain = "example.org"
+next_hop = "ill.example.org"'
+check "SIGHUP is obeyed" read_again
+printf 'Subject: submitted\nX-Postfathom-Diagnosis: forged\n\nhello\n' >"$work/submitted"
+sendmail -C "$work/etc" -f me@example.net you@example.org <"$work/submitted"
+check "a message that was submitted here is never refused" wait_for 15 take_from_queue submitted
+check "and has one header" test "$(tags)" -eq 1
+
+# Recipients that have to wait, beside one that does not.
+exec {smtp}<>/dev/tcp/127.0.0.1/2525
+say() { printf '%s\r\n' "$1" >&"$smtp"; }
+hear() { local line; IFS= read -r -t 20 line <&"$smtp" && [[ $line == "$1"* ]]; }
+check "greeting in mode defer" hear 220
+for line in "HELO client.example.net" "MAIL FROM:<me@example.net>"; do say "$line"; check "$line" hear 250; done
+say "RCPT TO:<you@example.org>"
+check "a recipient that is named has to wait" \
+  hear "451 4.4.2 mail for example.org has to wait (path: pmtu-black-hole inbound, path MTU 1400, MSS 1360 works)"
+say "RCPT TO:<you@relayed.example.org>"
+check "one that is not named does not" hear 250
+say DATA; check DATA hear 354
+printf 'Subject: partly\r\n\r\nhello\r\n.\r\nQUIT\r\n' >&"$smtp"
+check "and the message is taken" hear 250
+exec {smtp}>&-
+check "it is in the queue" wait_for 10 take_from_queue partly
+check "with one header" test "$(tags)" -eq 1
+check "of the recipient that it has" grep -q 'next-hop=\[mx1.example.net\];' "$work/headers"
+
+# Messages stay as they are.
+write_config "$queue/run/postfathom/milter.sock" warn
+check "SIGHUP is obeyed again" read_again
+check "a message in mode warn is taken" send warned you@example.org "${forged[@]}"
+check "and left as it is" test "$(tags)" -eq 5
+check "and warned of" grep -qE 'warning: [0-9A-Za-z]+: its mail goes to ill.example.org: pmtu-black-hole' "$work/milter.log"
+write_config "$queue/run/postfathom/milter.sock"
+check "and back" read_again
+
 check "Postfix found no fault with the milter" \
   bash -c '! grep -E "(warning|error|fatal|panic):" "$1"' _ "$work/mail.log"
 
@@ -165,8 +224,6 @@ kill -CONT "$milter_pid"
 # Hanging in the middle of a message: the reply to its end never comes.
 kill -CONT "$milter_pid"
 exec {smtp}<>/dev/tcp/127.0.0.1/2525
-say() { printf '%s\r\n' "$1" >&"$smtp"; }
-hear() { local line; IFS= read -r -t 20 line <&"$smtp" && [[ $line == "$1"* ]]; }
 check "greeting" hear 220
 for line in "HELO client.example.net" "MAIL FROM:<me@example.net>" "RCPT TO:<you@example.org>"; do
   say "$line"; check "$line" hear 250

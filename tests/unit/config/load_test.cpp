@@ -56,12 +56,12 @@ TEST_CASE("an empty file gives the defaults, and every setting is rendered as it
 
     const auto changed = parse_settings(
         "[log]\ntarget=\"syslog\"\n[probe]\ntimeout=\"90s\"\n[cache]\nmax_bytes=\"1GiB\"\n"
-        "[milter]\nadd_header=false\n[tls]\nfloor=\"dane\"\n[policy]\nmode=\"observe\"\n",
+        "[milter]\nmode=\"warn\"\n[tls]\nfloor=\"dane\"\n[policy]\nmode=\"observe\"\n",
         "changed");
     REQUIRE(changed.has_value());
     CHECK(changed->probe.timeout == std::chrono::seconds{90});
     CHECK(changed->cache.max_bytes == std::uint64_t{1} << 30);
-    CHECK_FALSE(changed->milter.add_header);
+    CHECK(changed->milter.mode == PolicyMode::warn);
     CHECK(changed->tls.floor == TlsLevel::dane);
     CHECK(changed->policy.mode == PolicyMode::observe);
     CHECK(changed->log.target == log::Target::syslog);
@@ -80,8 +80,8 @@ TEST_CASE("settings that do not go together are refused where they stand") {
     CHECK(message("[dsn]\nlog_wait=\"20ms\"\n") == "accepted");
     CHECK(message("[dsn]\nlog_wait=\"19ms\"\n").starts_with("x.toml:2:10: dsn.log_wait: expected"));
     CHECK(message("[policy]\nmode=\"tag\"\n") == "accepted");
-    CHECK(message("[policy]\nmode=\"tag\"\n[milter]\nadd_header=false\n")
-              .starts_with("x.toml:4:12: milter.add_header: expected true"));
+    CHECK(message("[milter]\nmode=\"defer\"\n")
+              .starts_with("x.toml:2:6: milter.mode: expected the diagnoses in defer.diagnoses"));
     CHECK(message("[CACHE]\n").starts_with("x.toml:1:2: CACHE: unknown setting"));
 }
 

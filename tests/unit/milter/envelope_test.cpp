@@ -80,6 +80,14 @@ TEST_CASE("a route is what Postfix's macros say, in every spelling") {
         {"smtp", "[one.example.net]:587, two.example.net", "you@example.org",
          "smtp example.org [one.example.net]:587=[one.example.net]:587 "
          "two.example.net=two.example.net"},
+        {"smtp", "[IPv6:2001:DB8::1]:2525,example.net", "you@example.org",
+         "smtp example.org [IPv6:2001:db8::1]:2525=[IPv6:2001:DB8::1]:2525 "
+         "example.net=example.net"},
+        {"smtp", "ONE.example.net\tTWO.example.net,\t[192.0.2.1]:26", "you@example.org",
+         "smtp example.org one.example.net=ONE.example.net two.example.net=TWO.example.net "
+         "[192.0.2.1]:26=[192.0.2.1]:26"},
+        {"smtp", "Example.org:smtp", "you@example.org",
+         "smtp example.org example.org=Example.org:smtp"},
         // What does not parse is left out, the rest is used.
         {"smtp", "a..b two.example.net", "you@example.org",
          "smtp example.org two.example.net=two.example.net"},
