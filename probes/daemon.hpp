@@ -90,6 +90,7 @@ class Daemon {
 
   private:
     void wish(const std::vector<ProbeWish>& wishes);
+    void note_client_trouble(std::string_view line);
     Schedule::Accepted request(ProbePlace place, ProbeReason reason);
     void pump();
     boost::asio::awaitable<void> run(Schedule::Job job);

@@ -327,3 +327,24 @@ TEST_CASE("what the milter saw of clients is stored by network, and listed") {
     CHECK(rest.body.at("clients").at(0).at("tls").at("version").get_string() == "TLSv1.3");
     CHECK(rest.body.at("next").is_null());
 }
+
+TEST_CASE("the log's word of clients whose handshake or message failed is stored by network") {
+    Bench bench;
+    const auto say = [&](const std::string& text) {
+        bench.daemon->on_log_line("Nov 23 11:22:24 mail postfix/smtpd[23584]: " + text);
+    };
+    say("SSL_accept error from mail.example.org[192.0.2.2]: Connection timed out");
+    say("lost connection after STARTTLS from mail.example.org[192.0.2.2]");
+    say("timeout after DATA (12 bytes) from mail.example.org[192.0.2.2]");
+    say("lost connection after DATA (120000 bytes) from unknown[192.0.2.77]");
+    say("lost connection after EHLO from unknown[192.0.2.77]");
+    say("disconnect from unknown[192.0.2.77] ehlo=1 quit=1 commands=2");
+    say("SSL_accept error from localhost[127.0.0.1]: -1");
+    say("SSL_accept error from unknown[2001:db8:1::5]: lost connection");
+    bench.daemon->store_clients();
+    REQUIRE(bench.cache.clients.size() == 2);
+    CHECK(bench.cache.clients.at("192.0.2.0/24").day.counts == ClientCounts{0, 0, 1, 2});
+    CHECK(bench.cache.clients.at("2001:db8:1::/48").day.counts == ClientCounts{0, 0, 1, 0});
+    bench.settle();
+    CHECK(bench.world.probed.empty());
+}
