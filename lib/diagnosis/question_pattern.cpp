@@ -199,14 +199,15 @@ Answer usual_answer(const QuestionTable& table, const RequestShape& shape) {
     return swallowed >= ended ? Answer::swallowed : Answer::ended;
 }
 
-// Probability that every copy of the failing shape was lost, and `small_lost` of the others, when
-// loss does not look at size: the hypergeometric tail.
-double chance_of_drops(std::uint32_t received, std::uint32_t also_lost, std::uint32_t lost) {
-    if (also_lost == 0) return size_split_probability(received, lost);
-    double chance = 1.0;
-    for (std::uint32_t i = 1; i <= std::min(lost, 10'000U); ++i)
-        chance *= (also_lost + i) / (static_cast<double>(received) + also_lost + i);
-    return chance;
+// Of shapes that passed at other times: the other side fails whatever the shape is.
+std::uint32_t contradicted_failures(const QuestionTable& table) {
+    const auto& questions = table.questions();
+    return static_cast<std::uint32_t>(
+        std::count_if(questions.begin(), questions.end(), [&](const Question& question) {
+            const auto answer = answer_of(question);
+            return (answer == Answer::swallowed || answer == Answer::ended) &&
+                   table.of(shape_of(question)) == QuestionTable::Verdict::mixed;
+        }));
 }
 
 double chance_of(const QuestionTable& table, const SizePattern& pattern) {
@@ -227,20 +228,14 @@ double chance_of(const QuestionTable& table, const SizePattern& pattern) {
             if (answer == Answer::swallowed) ++silent;
         }
     }
-    switch (pattern.how) {
-        case Answer::dropped:
-            return chance_of_drops(received, also_lost, lost);
-        case Answer::swallowed: {
-            double chance = 1.0;
-            for (std::uint32_t i = 0; i < silent && chance > 1e-9; ++i)
-                chance *= chance_of_lost_answer;
-            return chance;
-        }
-        default:
-            // Loss resets nothing. What could be chance is a server that ends connections at
-            // random: the failures are then some of all connections.
-            return size_split_probability(pattern.passes, pattern.failures);
-    }
+    if (pattern.how == Answer::dropped) return size_split_probability(received, also_lost, lost);
+    double lost_answers = 1.0;
+    for (std::uint32_t i = 0; i < silent && lost_answers > 1e-9; ++i)
+        lost_answers *= chance_of_lost_answer;
+    if (pattern.how == Answer::swallowed && lost_answers > max_false_claim_probability) return 1.0;
+    // What could still be chance is a server that hangs or ends connections at random, as one does
+    // some of whose machines are ill: the failures are then some of all connections.
+    return size_split_probability(pattern.passes, contradicted_failures(table), pattern.failures);
 }
 
 // What `sizes`, that fail, leave as remainder while none of `passing` does; 0: nothing.
@@ -355,9 +350,9 @@ std::optional<SizePattern> pattern_of_one_kind(const std::vector<Question>& ques
     pattern.chance = chance_of(table, pattern);
     const auto fewest = pattern.how == Answer::swallowed ? 3U : 2U;
     if (pattern.failures < fewest || pattern.passes < 2) return std::nullopt;
-    constexpr double odds_of_random_ends = 0.02;
+    constexpr double odds_of_ill_server = 0.02;
     const double limit =
-        pattern.how == Answer::ended ? odds_of_random_ends : max_false_claim_probability;
+        pattern.how == Answer::dropped ? max_false_claim_probability : odds_of_ill_server;
     if (pattern.chance > limit) return std::nullopt;
     return pattern;
 }

@@ -96,7 +96,8 @@ struct SizePattern {
     std::optional<std::uint32_t> passes_above;  // range: the next larger one
     std::uint32_t failures = 0;                 // of `focus`
     std::uint32_t passes = 0;                   // questions that were answered
-    // Bounds the probability that loss which ignores size made the same picture.
+    // Bounds the probability that loss which ignores size, or a server that fails at random, made
+    // the same picture.
     double chance = 1;
 };
 
