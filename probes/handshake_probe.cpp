@@ -28,8 +28,17 @@ void HandshakeProbe::note() {
     attempt_.seconds = connection_.seconds();
     attempt_.counters = connection_.last_counters();
     attempt_.small_received = attempt_.counters.data_segments_in;
-    if (rule_) attempt_.largest_received = rule_->largest_received();
+    if (rule_) {
+        attempt_.largest_received = rule_->largest_received();
+        attempt_.answer_bytes = flight_so_far(attempt_.counters);
+    }
     timings_ = connection_.timings();
+}
+
+std::uint32_t HandshakeProbe::flight_so_far(const TcpCounters& counters) const {
+    const auto before = std::min(before_hello_.bytes_received, counters.bytes_received);
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(counters.bytes_received - before, 1U << 20));
 }
 
 void HandshakeProbe::end(Outcome outcome) {
@@ -38,9 +47,7 @@ void HandshakeProbe::end(Outcome outcome) {
 }
 
 void HandshakeProbe::established() {
-    if (const auto counters = connection_.counters())
-        flight_bytes_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-            counters->bytes_received - before_hello_.bytes_received, 1U << 20));
+    if (const auto counters = connection_.counters()) flight_bytes_ = flight_so_far(*counters);
     handshake_ = session_->facts();
 }
 

@@ -72,6 +72,7 @@ class HandshakeProbe {
     void stalled_as(StallShape shape);
     void end(Outcome outcome);
     void note();
+    std::uint32_t flight_so_far(const TcpCounters& counters) const;
 
     MailConnection connection_;
     const TlsContext& tls_;

@@ -131,6 +131,7 @@ EndpointVerdict diagnose(const Evidence& evidence, TlsLevel floor) {
     verdict.diagnosis =
         verdict.findings.empty() ? rules::healthy(evidence) : verdict.findings.front();
     for (auto& note : rules::dialog_notes(evidence)) verdict.notes.push_back(std::move(note));
+    for (auto& note : rules::question_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : rules::tls_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : rules::outbound_notes(evidence)) verdict.notes.push_back(std::move(note));
     for (auto& note : server_notes(evidence)) verdict.notes.push_back(std::move(note));

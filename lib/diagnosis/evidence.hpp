@@ -115,7 +115,7 @@ enum class StallShape {
     gap,            // a later, smaller segment arrived, the head is missing: something was lost
     lost_reply,     // our data was acknowledged only after we repeated it (DSACK): the first answer
                     // was lost
-    silent_acked,   // our ClientHello is acknowledged, and nothing else came
+    silent_acked,   // our ClientHello is acknowledged, and nothing came, or nothing more
     hello_unacked,  // our ClientHello itself is not acknowledged
     window_closed,  // the server's receive window is closed: it takes no ClientHello
     unfinished,     // packets of full size arrived, and yet the handshake did not end
@@ -141,7 +141,8 @@ struct Attempt {
     // STARTTLS, tail).
     std::uint32_t small_received = 0;
     double seconds = 0;
-    std::uint32_t hello_bytes = 0;  // our ClientHello, with record header
+    std::uint32_t hello_bytes = 0;   // our ClientHello, with record header
+    std::uint32_t answer_bytes = 0;  // of what came in order after it
     TcpCounters counters;
     bool operator==(const Attempt&) const = default;
 };

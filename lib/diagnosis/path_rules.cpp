@@ -336,6 +336,13 @@ Diagnosis closed_window() {
     return closed;
 }
 
+std::string what_came(const std::vector<Attempt>& attempts) {
+    std::uint32_t most = 0;
+    for (const auto& attempt : attempts) most = std::max(most, attempt.answer_bytes);
+    if (most == 0) return "answers nothing";
+    return fmt::format("stops in the middle of its answer, after {} bytes at most", most);
+}
+
 }  // namespace
 
 Finding peer_stall(const Evidence& evidence) {
@@ -369,12 +376,10 @@ Finding peer_stall(const Evidence& evidence) {
     mute.severity = Severity::critical;
     mute.confidence = std::min(confidence_cap, 1.0 - chance);
     mute.summary = fmt::format(
-        "The server acknowledges our ClientHello and answers nothing, on {} connections and with "
-        "packets "
+        "The server acknowledges our ClientHello and {}, on {} connections and with packets "
         "limited to {} bytes as well: the server, or a middlebox that ends TCP, hangs. Not a "
-        "matter of packet "
-        "size.",
-        silent, control->allowed.bytes);
+        "matter of packet size.",
+        what_came(attempts), silent, control->allowed.bytes);
     mute.summary += questions_in_words(evidence);
     mute.ruled_out = {"pmtu-black-hole", "lossy-path", "unreachable"};
     if (!evidence.questions.empty()) mute.ruled_out.emplace_back("size-specific-loss");

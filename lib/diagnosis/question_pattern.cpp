@@ -34,10 +34,10 @@ std::optional<Question> question_of(const Attempt& attempt) {
     if (payload > 0) question.segments = (attempt.hello_bytes + payload - 1) / payload;
     question.outcome = attempt.outcome;
     question.acknowledged = attempt.stall != StallShape::hello_unacked;
-    question.answered = attempt.reached > Phase::handshake || attempt.outcome == Outcome::ok ||
-                        attempt.outcome == Outcome::tls_alert ||
-                        attempt.outcome == Outcome::tls_error ||
-                        attempt.outcome == Outcome::garbled || is_answer_lost(attempt);
+    question.answered =
+        attempt.reached > Phase::handshake || attempt.outcome == Outcome::ok ||
+        attempt.outcome == Outcome::tls_alert || attempt.outcome == Outcome::tls_error ||
+        attempt.outcome == Outcome::garbled || attempt.answer_bytes > 0 || is_answer_lost(attempt);
     question.retransmits = attempt.counters.retransmits_total;
     question.seconds = attempt.seconds;
     return question;

@@ -183,6 +183,25 @@ Finding large_hello_intolerance(const Evidence& evidence) {
     return large;
 }
 
+std::vector<Note> question_notes(const Evidence& evidence) {
+    const auto questions = all_questions(evidence);
+    const QuestionTable table(questions);
+    std::uint32_t failures = 0;
+    std::uint32_t times = 0;
+    for (const auto& question : questions) {
+        if (table.of(shape_of(question)) != QuestionTable::Verdict::mixed) continue;
+        ++times;
+        const auto answer = answer_of(question);
+        if (answer == Answer::swallowed || answer == Answer::ended) ++failures;
+    }
+    if (failures == 0) return {};
+    return {{"answers-at-times",
+             fmt::format("The same request was answered on some connections and not on others ({} "
+                         "of {} failed): where several machines share this address, one of them "
+                         "may hang",
+                         failures, times)}};
+}
+
 bool any_question_answered(const Evidence& evidence) {
     return std::any_of(evidence.questions.begin(), evidence.questions.end(),
                        [](const Question& question) { return question.answered; });

@@ -178,6 +178,7 @@ json::object attempt_json(const Attempt& attempt) {
     object["large_lost"] = attempt.large_lost;
     object["small_received"] = attempt.small_received;
     object["hello_bytes"] = count_or_null(attempt.hello_bytes);
+    object["answer_bytes"] = attempt.answer_bytes;
     object["seconds"] = attempt.seconds == 0 ? json::value(nullptr) : rounded(attempt.seconds);
     object["tcp"] = counters_json(attempt.counters);
     return object;

@@ -59,6 +59,8 @@ std::vector<Note> outbound_notes(const Evidence& evidence);
 Finding size_specific_loss(const Evidence& evidence);
 Finding large_hello_intolerance(const Evidence& evidence);
 bool any_question_answered(const Evidence& evidence);
+// What is answered at one time and not at another.
+std::vector<Note> question_notes(const Evidence& evidence);
 // A sentence on the questions that were not answered; empty when none was asked.
 std::string questions_in_words(const Evidence& evidence);
 

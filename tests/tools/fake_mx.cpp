@@ -35,6 +35,8 @@ constexpr std::array modes{
     "normal",          // SMTP with STARTTLS
     "implicit",        // TLS at once (smtps)
     "mute-starttls",   // 220 to STARTTLS, then reads and answers nothing
+    "mute-in-turns",   // the same on every second connection, and normal on the others
+    "half-a-flight",   // --delay bytes of the answer to the ClientHello, then nothing
     "slow-tls",        // as normal, but waits --delay before the server's flight
     "slow-greeting",   // as normal, but waits --delay before the greeting
     "no-starttls",     // does not offer STARTTLS
@@ -130,8 +132,8 @@ Context make_context(const Options& options) {
 // One connection. Text goes through TLS once there is a session.
 class Peer {
   public:
-    Peer(int socket, const Options& options, SSL_CTX* context)
-        : socket_(socket), options_(options), context_(context) {
+    Peer(int socket, unsigned number, const Options& options, SSL_CTX* context)
+        : socket_(socket), number_(number), options_(options), context_(context) {
         const timeval patience{120, 0};
         ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     }
@@ -210,6 +212,11 @@ class Peer {
         }
         say("220 2.0.0 Ready to start TLS\r\n");
         if (mode == "mute-starttls") return wait_for_end(), false;
+        if (mode == "mute-in-turns" && number_ % 2 == 1) return wait_for_end(), false;
+        if (mode == "half-a-flight") {
+            say(flight().substr(0, static_cast<std::size_t>(options_.delay)));
+            return wait_for_end(), false;
+        }
         if (mode == "garbage-tls") {
             wait_for_input();
             say("500 5.5.1 what is this?\r\n");
@@ -249,6 +256,26 @@ class Peer {
             wait(options_.delay);
         }
         return start_tls();
+    }
+
+    // What the server answers to the ClientHello that is on its way.
+    std::string flight() {
+        const std::unique_ptr<SSL, FreeSession> session(SSL_new(context_));
+        BIO* in = BIO_new(BIO_s_mem());
+        BIO* out = BIO_new(BIO_s_mem());
+        SSL_set_bio(session.get(), in, out);
+        SSL_set_accept_state(session.get());
+        std::array<char, 16384> buffer{};
+        while (BIO_ctrl_pending(out) == 0) {
+            const auto length = ::recv(socket_, buffer.data(), buffer.size(), 0);
+            if (length <= 0) return {};
+            BIO_write(in, buffer.data(), static_cast<int>(length));
+            SSL_do_handshake(session.get());
+        }
+        std::string bytes(BIO_ctrl_pending(out), '\0');
+        BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+        ERR_clear_error();
+        return bytes;
     }
 
     bool start_tls() {
@@ -297,6 +324,7 @@ class Peer {
     static void wait(double seconds) { ::poll(nullptr, 0, static_cast<int>(seconds * 1000)); }
 
     int socket_;
+    unsigned number_;  // of the connection
     const Options& options_;
     SSL_CTX* context_;
     std::unique_ptr<SSL, FreeSession> session_;
@@ -315,13 +343,13 @@ int main(int argc, char** argv) {
     }
     std::printf("ready\n");
     std::fflush(stdout);
-    while (true) {
+    for (unsigned number = 0;; ++number) {
         const int socket = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
         if (socket < 0) continue;
         std::printf("connection\n");
         std::fflush(stdout);
-        std::thread([socket, &options, &context] {
-            Peer(socket, options, context.get()).serve();
+        std::thread([socket, number, &options, &context] {
+            Peer(socket, number, options, context.get()).serve();
         }).detach();
     }
 }

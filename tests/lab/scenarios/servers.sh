@@ -8,6 +8,19 @@ server fake chain mute-starttls
 expect id=peer-stall severity=critical
 never pmtu-black-hole lossy-path
 
+# Of a flight of some 5000 bytes; no packet is full at any size that is tried.
+scenario stops-in-its-answer "begins to answer the ClientHello and hangs"
+server fake chain half-a-flight 400
+expect id=peer-stall severity=critical
+never pmtu-black-hole lossy-path size-specific-loss
+
+# A load balancer with a machine that hangs: sizes have nothing to do with it, whoever asks for them in turns.
+scenario every-second-hangs "every second connection hangs after 220 to STARTTLS"
+server fake chain mute-in-turns
+probe -4 --sizes
+expect id='healthy|inconclusive' notes='.*answers-at-times.*'
+never pmtu-black-hole size-specific-loss large-hello-intolerance
+
 scenario silent-from-the-start "takes the connection and says nothing"
 server fake chain no-greeting
 expect id=greeting-timeout severity=critical

@@ -215,3 +215,27 @@ TEST_CASE("large segments that are not acknowledged are a matter of path MTU") {
     CHECK(found.id != DiagnosisId::size_specific_loss);
     CHECK(found.id != DiagnosisId::large_hello_intolerance);
 }
+
+TEST_CASE("what is answered at one time and not at another is noted") {
+    const auto notes = [](std::vector<Question> questions) {
+        return diagnose(healthy_but(std::move(questions)), TlsLevel::may).notes;
+    };
+    const auto found = notes({answered(708), swallowed(708), answered(1200), swallowed(600)});
+    REQUIRE(found.size() == 1);
+    CHECK(found.front().id == "answers-at-times");
+    CHECK(found.front().text.find("1 of 2 failed") != std::string::npos);
+    CHECK(notes({answered(708), swallowed(600), answered(1200)}).empty());
+}
+
+TEST_CASE("a server that stops in the middle of its answer stalls, and is not said to be mute") {
+    auto attempts = std::vector{silent(1500), silent(1280), silent(576)};
+    for (auto& attempt : attempts) {
+        attempt.hello_bytes = 517;
+        attempt.answer_bytes = 400;
+    }
+    const auto found = diagnosis_of(conversation(attempts));
+    CHECK(found.id == DiagnosisId::peer_stall);
+    CHECK(found.summary.find("stops in the middle of its answer, after 400 bytes") !=
+          std::string::npos);
+    CHECK(found.summary.find("answers nothing") == std::string::npos);
+}
