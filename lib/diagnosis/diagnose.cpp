@@ -62,7 +62,8 @@ rules::Finding conversation_fault(const Evidence& evidence, TlsLevel floor) {
 
 // Beside the conversation stands what large packets to the server meet, whose fault a handshake
 // does not show: a message stalls later. It is one finding with a black hole in the other
-// direction. Without any black hole: loss, once; a suspicion; a path that is smaller and works.
+// direction. Without any black hole: a hole on some connections only; loss, once; a suspicion; a
+// path that is smaller and works.
 std::vector<Diagnosis> path_and_conversation(const Evidence& evidence, TlsLevel floor) {
     auto fault = conversation_fault(evidence, floor);
     const auto outbound = rules::outbound_black_hole(evidence);
@@ -74,6 +75,8 @@ std::vector<Diagnosis> path_and_conversation(const Evidence& evidence, TlsLevel 
     if (fault) found.push_back(std::move(*fault));
     if (outbound) {
         found.push_back(*outbound);
+    } else if (auto varies = open || lossy ? std::nullopt : rules::outbound_varies(evidence)) {
+        found.push_back(std::move(*varies));
     } else if (auto loss = lossy ? std::nullopt : rules::outbound_lossy(evidence)) {
         found.push_back(std::move(*loss));
     } else if (auto suspicion =

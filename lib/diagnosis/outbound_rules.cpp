@@ -127,6 +127,27 @@ Diagnosis black_hole_both_ways(const Evidence& evidence, const Diagnosis& inboun
     return hole;
 }
 
+// On one connection a hole that is hardly chance, and none on another. What is lost by chance makes
+// that of one flight in 500 at most, which is enough to claim nothing.
+Finding outbound_varies(const Evidence& evidence) {
+    constexpr double hardly_chance = 0.002;
+    const auto picture = look_at(evidence.flights);
+    std::uint32_t ill = 0;
+    std::optional<PathMtu> fails;
+    for (const auto& flight : evidence.flights) {
+        if (chance_of(flight) > hardly_chance || flight.fails > picture.passes) continue;
+        ++ill;
+        fails = fails ? std::min(fails, flight.fails) : flight.fails;
+    }
+    if (ill == 0) return std::nullopt;
+    return unsettled(
+        fmt::format("On {} of {} connections nothing of {} bytes or more reached the server, "
+                    "repeats included, and on another packets of {} bytes did: connections go "
+                    "several ways of which one carries less, or the path changed meanwhile.",
+                    ill, evidence.flights.size(), fails->bytes, picture.passes->bytes),
+        "probes at other times: what is known of the path then says whether it varies");
+}
+
 Finding outbound_lossy(const Evidence& evidence) {
     // One lost packet is no property of a path.
     constexpr std::uint32_t enough = 2;
@@ -186,6 +207,8 @@ Finding pmtu_reduced(const Evidence& evidence) {
                                               : to_server;
     if (!found.path_mtu) return std::nullopt;
     found.path_mtu_exact = true;
+    // A clamp on the way and a packet lost by chance look the same from here.
+    if (outbound == nullptr) found.confidence = 0.9;
     const auto sizes = from_server && to_server && *from_server != *to_server
                            ? fmt::format("{} bytes from the server and {} to it",
                                          from_server->bytes, to_server->bytes)

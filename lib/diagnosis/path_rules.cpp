@@ -308,8 +308,8 @@ Finding lossy_path(const Evidence& evidence) {
     if (contradictions > 0) {
         loss.confidence = 0.9;
         loss.summary = fmt::format(
-            "Packets are lost whatever their size: {} of {} connections stalled, {} of them while "
-            "packets as large went through (up to {} bytes).",
+            "Packets are lost whatever their size, or the path changed meanwhile: {} of {} "
+            "connections stalled, {} of them while packets as large went through (up to {} bytes).",
             picture.stalls_above + picture.stalls_below, evidence.attempts.size(), contradictions,
             picture.largest_spoken_for->bytes);
     } else {

@@ -47,6 +47,8 @@ Finding outbound_black_hole(const Evidence& evidence);
 Diagnosis black_hole_both_ways(const Evidence& evidence, const Diagnosis& inbound,
                                const Diagnosis& outbound);
 Finding outbound_lossy(const Evidence& evidence);
+// Some show a hole for certain and others none: several ways, or a path that changed.
+Finding outbound_varies(const Evidence& evidence);
 // Some flights look like a hole, and it is not proven.
 Finding unexplained_outbound(const Evidence& evidence);
 // In either direction.

@@ -141,6 +141,28 @@ ip route replace 192.0.2.1 via 198.51.100.1 mtu 1400
 END
 expect 0 "" weaker_tls "$tree"
 
+# A diagnosis without its rule, its test or its line in the table.
+diagnosed_tree() {
+    fresh_tree
+    mkdir -p "$tree/tests/unit/diagnosis"
+    printf '    {DiagnosisId::no_route, "no-route"},\n' >"$tree/lib/diagnosis/diagnosis.cpp"
+    echo 'return DiagnosisId::no_route;' >"$tree/lib/diagnosis/dialog_rules.cpp"
+    echo 'CHECK(found == "no-route");' >"$tree/tests/unit/diagnosis/dialog_test.cpp"
+    echo '| `refused`, `no-route` | somebody said so | 0.99 |' >"$tree/docs/architecture.md"
+}
+diagnosed_tree
+expect 0 "" diagnoses "$tree"
+: >"$tree/lib/diagnosis/dialog_rules.cpp"
+expect 1 "lib/diagnosis/diagnosis.cpp:1: no rule says no-route" diagnoses "$tree"
+diagnosed_tree
+: >"$tree/tests/unit/diagnosis/dialog_test.cpp"
+expect 1 "lib/diagnosis/diagnosis.cpp:1: no unit test knows no-route" diagnoses "$tree"
+diagnosed_tree
+echo '| `no-route` | somebody said so | |' >"$tree/docs/architecture.md"
+expect 1 "no line with what no-route says and its confidence" diagnoses "$tree"
+fresh_tree
+expect 1 "found no diagnosis" diagnoses "$tree"
+
 # The allow list: what it excuses, and what it may not.
 excuse() {
     fresh_tree

@@ -128,3 +128,11 @@ for percent in 1 5; do
   with_patience
   expect id=pmtu-black-hole direction=both inbound=1400 inbound_exact=true outbound=1400 outbound_exact=true
 done
+
+# Routers divide connections among several ways (ECMP): one probe may see the one, the other or both.
+scenario two-ways-to-the-server "one of two ways to the server carries less"
+path 'rule=iif client meta length > 1400 jhash tcp sport mod 2 == 0 drop'
+probe -4
+with_patience
+expect id='healthy|inconclusive|pmtu-black-hole' outbound='1400|1500'
+never lossy-path

@@ -110,10 +110,10 @@ TEST_CASE("what looks like a black hole towards the server and is not proven to 
         {"nothing of any size arrived", {no_size, no_size}, DiagnosisId::inconclusive},
         {"a larger one passed later",
          {hole(1400, 1420), hole(1400, 1401), complete(1500)},
-         DiagnosisId::lossy_path},
+         DiagnosisId::inconclusive},
         {"the same size passed later",
          {hole(1400, 1420), hole(1400, 1420), complete(1420)},
-         DiagnosisId::lossy_path},
+         DiagnosisId::inconclusive},
     };
     for (const auto& row : rows) {
         INFO(std::string{row.name});
@@ -254,4 +254,17 @@ TEST_CASE("a lowered MSS is noted") {
     evidence.attempts[0].counters.path_mtu = 9000;
     evidence.attempts[0].counters.peer_mss = 1460;  // an Ethernet at the other end
     CHECK(diagnose(evidence, TlsLevel::may).notes.empty());
+}
+
+TEST_CASE("a hole on one connection and none on another is neither a hole nor loss") {
+    const auto found = diagnosis_of(with_flights({hole(1400, 1420), complete(1500)}));
+    CHECK(found.id == DiagnosisId::inconclusive);
+    CHECK(found.severity == Severity::unknown);
+    CHECK(mentions(found.summary, "On 1 of 2 connections nothing of 1420 bytes or more"));
+    CHECK(mentions(found.summary, "packets of 1500 bytes did"));
+    CHECK_FALSE(found.settles.empty());
+    // What loss makes as easily stays loss.
+    auto weak = hole(1400, 1420);
+    weak.large_lost = 2;
+    CHECK(diagnosis_of(with_flights({weak, complete(1500)})).id == DiagnosisId::lossy_path);
 }

@@ -58,6 +58,8 @@ TEST_CASE("a smaller path on which discovery works is a notice, not a fault") {
         REQUIRE(verdict.findings.size() == 1);
         const auto& found = verdict.diagnosis;
         CHECK(found.id == DiagnosisId::pmtu_reduced);
+        // A clamp and a lost packet look the same.
+        CHECK(found.confidence == doctest::Approx(0.9));
         CHECK(found.severity == Severity::notice);
         CHECK(found.direction == Direction::inbound);
         CHECK(found.path_mtu == PathMtu{1400});
