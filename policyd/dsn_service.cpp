@@ -128,10 +128,10 @@ DsnService::DsnService(boost::asio::any_io_executor executor, const Settings& se
 DsnService::~DsnService() = default;
 
 void DsnService::start() {
-    if (settings_.mail_log.file.empty()) return;
-    follower_ = std::make_unique<LogFollower>(executor_, settings_.mail_log.file,
-                                              [this](std::string_view line) { take_line(line); });
-    follower_->start();
+    // Only what comes from now on can be about a question of a process that asks us.
+    const MailLogPlace place{settings_.mail_log.journal, settings_.mail_log.file, {}};
+    follower_ = open_mail_log(executor_, place, [this](std::string_view line) { take_line(line); });
+    if (follower_) follower_->start();
 }
 
 void DsnService::stop() {

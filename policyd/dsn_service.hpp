@@ -12,7 +12,7 @@
 #include "lib/base/pace.hpp"
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
-#include "lib/mail_log/follower.hpp"
+#include "lib/mail_log/source.hpp"
 #include "lib/net/notice.hpp"
 #include "policyd/connection.hpp"
 #include "policyd/delivery_join.hpp"
@@ -50,7 +50,7 @@ class DsnService {
     NoticeSender& notices_;
     DeliveryJoin join_;
     Pace failures_;  // per endpoint
-    std::unique_ptr<LogFollower> follower_;
+    std::unique_ptr<MailLogSource> follower_;
     std::unordered_multimap<std::uint32_t, DsnSession*> waiting_;  // by pid
 };
 

@@ -69,7 +69,7 @@ void reload(const std::string& file, Settings& settings) {
                       settings.policy.listen != fresh->policy.listen ||
                       settings.dsn.socket != fresh->dsn.socket ||
                       settings.tables.socket != fresh->tables.socket ||
-                      settings.mail_log.file != fresh->mail_log.file ||
+                      settings.mail_log != fresh->mail_log ||
                       settings.cache.directory != fresh->cache.directory ||
                       settings.notice.socket != fresh->notice.socket;
     log::info("{}: read again{}", file,

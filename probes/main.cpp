@@ -17,7 +17,7 @@
 #include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
-#include "lib/mail_log/follower.hpp"
+#include "lib/mail_log/source.hpp"
 #include "lib/net/deadline.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
@@ -116,7 +116,7 @@ bool needs_restart(const Settings& now, const Settings& then) {
     return now.cache.directory != then.cache.directory ||
            now.cache.max_bytes != then.cache.max_bytes ||
            now.cache.max_destinations != then.cache.max_destinations ||
-           now.notice.socket != then.notice.socket || now.mail_log.file != then.mail_log.file ||
+           now.notice.socket != then.notice.socket || now.mail_log != then.mail_log ||
            now.admin.socket != then.admin.socket ||
            now.admin.socket_mode != then.admin.socket_mode || now.log.target != then.log.target;
 }
@@ -128,7 +128,7 @@ void reload(const std::string& file, Daemon& daemon) {
         return;
     }
     if (needs_restart(daemon.settings(), *settings))
-        log::warning("{}: changes of [cache], sockets, mail_log.file and log.target take a restart",
+        log::warning("{}: changes of [cache], sockets, [mail_log] and log.target take a restart",
                      file);
     log::set_level(settings->log.level);
     daemon.reload(*settings, probe_function(*settings));
@@ -145,6 +145,13 @@ asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::st
         reload(file, daemon);
     }
     io.stop();
+}
+
+// Beside the cache, since whoever copies or removes one means the other as well.
+MailLogPlace mail_log_place(const Settings& settings) {
+    const auto& log = settings.mail_log;
+    return {log.journal, log.file,
+            settings.cache.directory + (log.journal ? "/journal.position" : "/mail_log.position")};
 }
 
 Result<int> admin_socket(const Settings& settings) {
@@ -173,20 +180,18 @@ int serve(const std::string& file, const Settings& settings) {
     Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
     Datagrams::socket notice_socket(io, Datagrams(), *notices);
     AdminServer server(io, daemon, *admin, {});
-    std::optional<LogFollower> follower;
-    if (!settings.mail_log.file.empty()) {
-        follower.emplace(io.get_executor(), settings.mail_log.file,
-                         [&daemon](std::string_view line) { daemon.on_log_line(line); });
-        follower->start();
-    }
+    const auto log_place = mail_log_place(settings);
+    const auto mail_log =
+        open_mail_log(io.get_executor(), log_place,
+                      [&daemon](std::string_view line) { daemon.on_log_line(line); });
+    if (mail_log) mail_log->start();
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);
     asio::co_spawn(io, obey_signals(io, daemon, file), asio::detached);
     const auto known = (*cache)->counters();
     log::info("ready: {} destinations known, admin socket {}, mail log {}", known.next_hops,
-              settings.admin.socket,
-              settings.mail_log.file.empty() ? "not followed" : settings.mail_log.file);
+              settings.admin.socket, to_string(log_place));
     io.run();
     daemon.store_clients();
     log::info("ended");

@@ -354,6 +354,10 @@ std::vector<SettingRow> make_rows() {
                "UNIX datagram socket on which postfathom-probed takes notices from the other "
                "daemons."),
 
+        choice("mail_log.source", Choices<bool>{{"file", false}, {"journal", true}},
+               POSTFATHOM_MEMBER(mail_log.journal),
+               "Where Postfix's log is read: the file below, or the systemd journal by way of "
+               "journalctl(1)."),
         path("mail_log.file", Empty::allowed, POSTFATHOM_MEMBER(mail_log.file),
              "Postfix's log file (maillog_file of Postfix, or what syslog writes); empty to follow "
              "none, which leaves deferrals without a host in their text untagged."),

@@ -66,7 +66,9 @@ struct Settings {
     } notice;
 
     struct MailLog {
+        bool journal = false;                    // source = "journal": the systemd journal
         std::string file = "/var/log/mail.log";  // empty: none is followed
+        bool operator==(const MailLog&) const = default;
     } mail_log;
 
     struct Probe {

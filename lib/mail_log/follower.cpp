@@ -17,11 +17,13 @@
 #include <chrono>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/result.hpp"
-#include "lib/mail_log/lines.hpp"
+#include "lib/mail_log/open_log.hpp"
+#include "lib/mail_log/position.hpp"
 
 namespace postfathom {
 
@@ -31,100 +33,42 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr std::size_t chunk_bytes = 16 * 1024;
 // So much at most before other work of the loop gets its turn.
 constexpr std::size_t bytes_per_turn = 256 * 1024;
 // After the rename a syslog daemon writes to the old file until it is told to reopen.
 constexpr auto keep_previous = 60s;
+// After the end of a process that could not write its position, so much is read a second time.
+constexpr auto save_every = 10s;
+constexpr std::size_t most_neighbours = 10'000;  // files of the directory that are looked at
 
-// One open file: where we are in it, and the line that has no newline yet.
-class OpenFile {
-  public:
-    OpenFile(Descriptor file, const struct stat& status)
-        : file_(std::move(file)), device_(status.st_dev), inode_(status.st_ino) {}
-
-    bool same_as(const struct stat& status) const {
-        return status.st_dev == device_ && status.st_ino == inode_;
-    }
-    int number() const { return file_.get(); }
-    Clock::time_point last_growth() const { return last_growth_; }
-
-    // To the start of the line that is last now, so that a half-written one is not lost.
-    void seek_to_last_line() {
+// The file that had this position, wherever it was renamed to in `directory`.
+std::optional<OpenLog> find_renamed(const std::string& directory, const std::string& name,
+                                    const FilePosition& position) {
+    std::error_code error;
+    std::size_t seen = 0;
+    for (std::filesystem::directory_iterator it(directory, error), end;
+         !error && it != end && seen < most_neighbours; it.increment(error), ++seen) {
+        const auto path = it->path().string();
         struct stat status{};
-        if (::fstat(file_.get(), &status) != 0) return;
-        std::array<char, max_log_line_bytes> tail{};
-        const auto begin = std::max<off_t>(0, status.st_size - static_cast<off_t>(tail.size()));
-        const auto count = ::pread(file_.get(), tail.data(), tail.size(), begin);
-        offset_ = status.st_size;
-        if (count <= 0) return;
-        const std::string_view text(tail.data(), static_cast<std::size_t>(count));
-        const auto newline = text.rfind('\n');
-        if (newline == text.npos && begin > 0) {
-            skipping_ = true;  // in the middle of an overlong line
-        } else {
-            offset_ = begin + (newline == text.npos ? 0 : static_cast<off_t>(newline) + 1);
-        }
+        if (!it->path().filename().string().starts_with(name) ||
+            ::stat(path.c_str(), &status) != 0 || status.st_ino != position.inode ||
+            status.st_dev != position.device || !S_ISREG(status.st_mode))
+            continue;
+        Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+        if (!file || ::fstat(file.get(), &status) != 0) continue;
+        OpenLog log(std::move(file), status);
+        if (log.same_as(position)) return log;
     }
-
-    // Reads one piece and reports the lines in it; the number of bytes that were read.
-    std::size_t read(const std::function<void(std::string_view)>& on_line) {
-        start_over_when_truncated();
-        std::array<char, chunk_bytes> chunk;
-        const auto count = ::pread(file_.get(), chunk.data(), chunk.size(), offset_);
-        if (count <= 0) return 0;
-        offset_ += count;
-        last_growth_ = Clock::now();
-        const auto bytes = static_cast<std::size_t>(count);
-        report_lines(std::string_view(chunk.data(), bytes), on_line);
-        return bytes;
-    }
-
-  private:
-    // logrotate's copytruncate, and `: > file`.
-    void start_over_when_truncated() {
-        struct stat status{};
-        if (::fstat(file_.get(), &status) != 0 || status.st_size >= offset_) return;
-        offset_ = 0;
-        partial_.clear();
-        skipping_ = false;
-    }
-
-    void report_lines(std::string_view text, const std::function<void(std::string_view)>& on_line) {
-        while (!text.empty()) {
-            const auto newline = text.find('\n');
-            const auto piece = text.substr(0, newline);
-            if (newline != text.npos && partial_.empty() && !skipping_) {
-                on_line(piece.substr(0, max_log_line_bytes));
-            } else {
-                if (!skipping_) partial_ += piece.substr(0, max_log_line_bytes - partial_.size());
-                if (newline != text.npos) {
-                    if (!skipping_) on_line(partial_);
-                    partial_.clear();
-                    skipping_ = false;
-                }
-            }
-            if (newline == text.npos) return;
-            text.remove_prefix(newline + 1);
-        }
-    }
-
-    Descriptor file_;
-    dev_t device_;
-    ino_t inode_;
-    off_t offset_ = 0;
-    std::string partial_;    // at most max_log_line_bytes
-    bool skipping_ = false;  // until the next newline
-    Clock::time_point last_growth_ = Clock::now();
-};
+    return std::nullopt;
+}
 
 }  // namespace
 
 struct LogFollower::State : std::enable_shared_from_this<State> {
-    State(asio::any_io_executor executor, std::string file,
-          std::function<void(std::string_view)> report)
+    State(asio::any_io_executor executor, std::string file, OnLine report, std::string position)
         : path(std::move(file)),
           directory(std::filesystem::path(path).parent_path().string()),
+          position_file(std::move(position)),
           sink(std::move(report)),
           on_line([this](std::string_view line) {
               if (running) sink(line);
@@ -136,22 +80,29 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     std::string path;
     std::string directory;
-    std::function<void(std::string_view)> sink;
-    std::function<void(std::string_view)> on_line;  // sink, until stop()
+    std::string position_file;  // empty: none is kept
+    OnLine sink;
+    OnLine on_line;  // sink, until stop()
     asio::posix::stream_descriptor notifications;
     asio::steady_timer timer;
     alignas(inotify_event) std::array<char, 4096> events{};
-    std::optional<OpenFile> current;
-    std::optional<OpenFile> previous;  // renamed, and perhaps still written to
+    std::optional<OpenLog> current;
+    std::optional<OpenLog> previous;  // renamed, and perhaps still written to
     bool running = false;
     bool reading = false;  // on_line may ask for poll()
     bool turn_posted = false;
     bool complained = false;
     // What is in the file before we first open it is old, unless the file appeared later.
     bool from_the_start = false;
+    std::vector<FilePosition> resume_at;  // from an earlier process, until the file is open
+    std::string saved;                    // what the position file holds
+    Clock::time_point saved_at{};
+    bool complained_of_position = false;
 
     void start() {
         running = true;
+        if (!position_file.empty() && !current)
+            resume_at = decode_positions(read_small_file(position_file).value_or(""));
         const int number = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         if (number >= 0) {
             notifications.assign(number);
@@ -166,6 +117,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     void stop() {
         running = false;
+        save_position();
         boost::system::error_code ignored;
         notifications.close(ignored);
         timer.cancel();
@@ -198,8 +150,44 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         timer.async_wait([self = shared_from_this()](boost::system::error_code error) {
             if (error || !self->running) return;
             self->turn();
+            if (Clock::now() - self->saved_at >= save_every) self->save_position();
             self->wait_for_tick();
         });
+    }
+
+    void save_position() {
+        if (position_file.empty() || !current) return;
+        std::vector<FilePosition> positions;
+        if (previous) positions.push_back(previous->position());
+        positions.push_back(current->position());
+        auto text = encode_positions(positions);
+        if (text == saved) return;
+        saved_at = Clock::now();
+        if (const auto done = replace_file(position_file, text); done) {
+            saved = std::move(text);
+        } else if (!complained_of_position) {
+            complained_of_position = true;
+            log::warning("{}; lines written while we are not running will not be read",
+                         done.error().message);
+        }
+    }
+
+    // `current` was opened for the first time. It may be another file than the one that an earlier
+    // process read last, which was renamed then.
+    void resume() {
+        const auto name = std::filesystem::path(path).filename().string();
+        bool known = false;
+        for (const auto& position : resume_at) {
+            if (current->same_as(position)) {
+                known = true;
+                current->seek_to(position);
+            } else if (auto renamed = find_renamed(directory, name, position)) {
+                previous = std::move(renamed);
+                previous->seek_to(position);
+            }
+        }
+        if (!known) current->seek_to_start();
+        resume_at.clear();
     }
 
     // Reads within the bound, and comes back after other work when there is more.
@@ -251,7 +239,10 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
         if (current) previous = std::move(current);
         current.emplace(std::move(file), status);
-        if (!from_the_start) current->seek_to_last_line();
+        if (!resume_at.empty())
+            resume();
+        else if (!from_the_start)
+            current->seek_to_last_line();
         from_the_start = true;
         // By descriptor: the path may name another file by now.
         watch(fmt::format("/proc/self/fd/{}", current->number()), IN_MODIFY);
@@ -272,11 +263,14 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     }
 };
 
-LogFollower::LogFollower(asio::any_io_executor executor, std::string path,
-                         std::function<void(std::string_view line)> on_line)
-    : state_(std::make_shared<State>(std::move(executor), std::move(path), std::move(on_line))) {}
+LogFollower::LogFollower(asio::any_io_executor executor, std::string path, OnLine on_line,
+                         std::string position_file)
+    : state_(std::make_shared<State>(std::move(executor), std::move(path), std::move(on_line),
+                                     std::move(position_file))) {}
 
-LogFollower::~LogFollower() { stop(); }
+LogFollower::~LogFollower() {
+    if (state_->running) state_->stop();
+}
 
 void LogFollower::start() {
     if (!state_->running) state_->start();

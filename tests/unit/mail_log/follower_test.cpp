@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "lib/mail_log/lines.hpp"
+#include "lib/mail_log/position.hpp"
+#include "lib/mail_log/scan.hpp"
 
 using namespace postfathom;
 using namespace std::chrono_literals;
@@ -220,4 +222,177 @@ TEST_CASE("a line may end the following, or ask for more") {
     follower.poll();
     bench.io.run_for(10ms);
     CHECK(lines == Lines{"one", "stop"});
+}
+
+namespace {
+
+// One life of a process that keeps its position.
+struct Life {
+    explicit Life(const Bench& bench)
+        : follower(
+              io.get_executor(), bench.path,
+              [this](std::string_view line) { lines.emplace_back(line); },
+              bench.folder / "position") {
+        follower.start();
+    }
+    Lines seen() {
+        for (int i = 0; i < 4; ++i) {
+            follower.poll();
+            io.poll();
+        }
+        return lines;
+    }
+    boost::asio::io_context io;
+    Lines lines;
+    LogFollower follower;
+};
+
+}  // namespace
+
+TEST_CASE("a restart goes on where the reading ended, without reading twice or losing lines") {
+    Bench bench;
+    append(bench.path, "old\n");
+    {
+        Life life(bench);
+        append(bench.path, "one\ntwo\nhalf");
+        REQUIRE(life.seen() == Lines{"one", "two"});
+    }
+    SUBCASE("nothing new") {
+        CHECK(Life(bench).seen().empty());
+        append(bench.path, " of it\n");
+        CHECK(Life(bench).seen() == Lines{"half of it"});
+        CHECK(Life(bench).seen().empty());
+    }
+    SUBCASE("lines written meanwhile") {
+        append(bench.path, "\nthree\n");
+        CHECK(Life(bench).seen() == Lines{"half", "three"});
+    }
+    SUBCASE("renamed meanwhile") {
+        append(bench.path, "\nthree\n");
+        fs::rename(bench.path, bench.path + ".1");
+        append(bench.path, "four\n");
+        {
+            Life life(bench);
+            CHECK(life.seen() == Lines{"half", "three", "four"});
+            append(bench.path + ".1", "five\n");  // its writer was not told yet
+            CHECK(life.seen().back() == "five");
+        }
+        append(bench.path + ".1", "six\n");
+        append(bench.path, "seven\n");
+        CHECK(Life(bench).seen() == Lines{"six", "seven"});
+    }
+    SUBCASE("renamed meanwhile, and the new one comes later") {
+        fs::rename(bench.path, bench.path + ".1");
+        Life life(bench);
+        CHECK(life.seen().empty());
+        append(bench.path, "four\n");
+        CHECK(life.seen() == Lines{"four"});
+        append(bench.path + ".1", "\n");
+        CHECK(life.seen() == Lines{"four", "half"});
+    }
+    SUBCASE("renamed and compressed meanwhile") {
+        fs::rename(bench.path, bench.folder / "elsewhere");
+        append(bench.path, "four\n");
+        CHECK(Life(bench).seen() == Lines{"four"});
+    }
+    SUBCASE("truncated meanwhile") {
+        fs::resize_file(bench.path, 0);
+        append(bench.path, "four\n");
+        CHECK(Life(bench).seen() == Lines{"four"});
+    }
+    SUBCASE("truncated meanwhile, and longer than it was") {
+        fs::resize_file(bench.path, 0);
+        append(bench.path, "xxx\nyyy\nzzz\nand more\n");
+        CHECK(Life(bench).seen() == Lines{"xxx", "yyy", "zzz", "and more"});
+    }
+    SUBCASE("a position that is none") {
+        for (const std::string text :
+             {"", "postfathom log position 1\n1 2\n", "postfathom log position 2\n1 2 3 4\n"}) {
+            std::ofstream(bench.folder / "position") << text;
+            append(bench.path, "\nthree\n");
+            CHECK(Life(bench).seen().empty());
+        }
+    }
+    SUBCASE("a process that was killed reads a little twice, and loses nothing") {
+        const auto before = read_small_file(bench.folder / "position");
+        append(bench.path, "\nthree\n");
+        CHECK(Life(bench).seen() == Lines{"half", "three"});
+        REQUIRE(replace_file(bench.folder / "position", *before));
+        append(bench.path, "four\n");
+        CHECK(Life(bench).seen() == Lines{"half", "three", "four"});
+    }
+}
+
+TEST_CASE("a line that ends the following is the last that counts as read") {
+    Bench bench;
+    append(bench.path, "");
+    {
+        Life life(bench);
+        append(bench.path, "one\n");
+        REQUIRE(life.seen() == Lines{"one"});
+    }
+    append(bench.path, "stop\ntwo\n");
+    LogFollower* self = nullptr;
+    LogFollower follower(
+        bench.io.get_executor(), bench.path,
+        [&](std::string_view line) {
+            if (line == "stop") self->stop();
+        },
+        bench.folder / "position");
+    self = &follower;
+    follower.start();
+    CHECK(Life(bench).seen() == Lines{"two"});
+}
+
+TEST_CASE("after a long pause not more than a bounded past is read") {
+    Bench bench;
+    append(bench.path, "");
+    {
+        Life life(bench);
+    }
+    // The file is sparse: one line of 128 MiB without an end, then two that end.
+    fs::resize_file(bench.path, std::uintmax_t{128} * 1024 * 1024);
+    append(bench.path, "\nlast but one\nlast\n");
+    Life life(bench);
+    const auto end = std::chrono::steady_clock::now() + 60s;
+    while (life.lines.size() < 2 && std::chrono::steady_clock::now() < end)
+        life.io.run_one_for(20ms);
+    CHECK(life.lines == Lines{"last but one", "last"});
+}
+
+TEST_CASE("a file that may not be read is read once it may, from where it was") {
+    if (::geteuid() == 0) {
+        MESSAGE("root may read everything: the file is taken away instead");
+        Bench bench;
+        append(bench.path, "old\n");
+        Life life(bench);
+        CHECK(life.seen().empty());
+        fs::rename(bench.path, bench.path + ".away");
+        CHECK(life.seen().empty());
+        append(bench.path + ".away", "one\n");
+        fs::rename(bench.path + ".away", bench.path);
+        CHECK(life.seen() == Lines{"one"});
+        return;
+    }
+    Bench bench;
+    append(bench.path, "old\n");
+    {
+        Life life(bench);
+    }
+    append(bench.path, "one\n");
+    fs::permissions(bench.path, fs::perms::none);
+    Life life(bench);
+    CHECK(life.seen().empty());
+    fs::permissions(bench.path, fs::perms::owner_read | fs::perms::owner_write);
+    CHECK(life.seen() == Lines{"one"});
+}
+
+TEST_CASE("positions are read back as they were written, and nothing else") {
+    const std::vector<FilePosition> two{{1, 2, 3, ~std::uint64_t{0}}, {4, 5, 6, 7}};
+    CHECK(decode_positions(encode_positions(two)) == two);
+    const auto text = encode_positions(two);
+    for (std::size_t length = 0; length < text.size(); ++length)
+        CHECK(decode_positions(text.substr(0, length)).size() < 2);
+    CHECK(decode_positions(text + "8 9 10 11\n").empty());
+    CHECK(decode_positions(text + "x").empty());
 }

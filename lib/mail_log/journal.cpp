@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/mail_log/journal.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <chrono>
+#include <vector>
+
+#include "lib/base/descriptor.hpp"
+#include "lib/base/log.hpp"
+#include "lib/base/result.hpp"
+#include "lib/mail_log/journal_entry.hpp"
+#include "lib/mail_log/position.hpp"
+#include "lib/mail_log/scan.hpp"
+
+namespace postfathom {
+
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr std::size_t chunk_bytes = 16 * 1024;
+constexpr std::size_t bytes_per_turn = 256 * 1024;
+constexpr auto shortest_pause = 1s;
+constexpr auto longest_pause = 60s;
+constexpr auto stays = 60s;  // who ran so long is no failure
+constexpr auto save_every = 10s;
+
+struct Program {
+    pid_t pid = -1;
+    Descriptor output;
+};
+
+Result<Program> run_journalctl(const std::string& cursor) {
+    std::vector<std::string> words{
+        "journalctl",    "--follow",
+        "--quiet",       "--no-pager",
+        "--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_HOSTNAME"};
+    if (cursor.empty()) {
+        words.emplace_back("--lines=0");
+    } else {
+        words.push_back("--after-cursor=" + cursor);
+        words.emplace_back("--no-tail");  // all of them, not the last ten
+    }
+    words.emplace_back("SYSLOG_FACILITY=2");  // LOG_MAIL
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+        return tl::make_unexpected(errno_error(errno, "pipe"));
+    Program program{-1, Descriptor(ends[0])};
+    const Descriptor input(ends[1]);
+
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
+    // We ignore SIGPIPE, which would be inherited: it is to end when nobody reads.
+    sigset_t signals;
+    sigemptyset(&signals);
+    ::posix_spawnattr_setsigmask(&attributes, &signals);
+    sigaddset(&signals, SIGPIPE);
+    ::posix_spawnattr_setsigdefault(&attributes, &signals);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    const int error = ::posix_spawnp(&program.pid, arguments[0], &actions, &attributes,
+                                     arguments.data(), environ);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (error != 0) return tl::make_unexpected(errno_error(error, "journalctl"));
+    ::fcntl(program.output.get(), F_SETFL, O_NONBLOCK);
+    return program;
+}
+
+std::string how_it_ended(int status) {
+    if (WIFEXITED(status)) return fmt::format("ended with status {}", WEXITSTATUS(status));
+    return fmt::format("was ended by signal {}", WTERMSIG(status));
+}
+
+}  // namespace
+
+struct JournalFollower::State : std::enable_shared_from_this<State> {
+    State(asio::any_io_executor executor, OnLine report, std::string position)
+        : sink(std::move(report)),
+          position_file(std::move(position)),
+          output(executor),
+          again(executor),
+          save_timer(executor) {}
+
+    OnLine sink;
+    std::string position_file;
+    asio::posix::stream_descriptor output;
+    asio::steady_timer again;
+    asio::steady_timer save_timer;
+    pid_t pid = -1;
+    std::string partial;     // of an entry; at most max_journal_entry_bytes
+    bool skipping = false;   // until the next newline
+    std::string cursor;      // of the last entry that was reported
+    std::string saved;       // what the position file holds
+    bool new_entry = false;  // since journalctl was started
+    bool running = false;
+    bool reading = false;
+    bool complained = false;
+    Clock::time_point started_at{};
+    Clock::duration pause = shortest_pause;
+
+    void start() {
+        running = true;
+        if (!position_file.empty() && cursor.empty()) {
+            const auto text = read_small_file(position_file).value_or("");
+            std::string_view word = trimmed(text);
+            if (is_cursor(word)) cursor = word;
+            saved = cursor;
+        }
+        run();
+        save_by_the_clock();
+    }
+
+    static std::string_view trimmed(std::string_view text) {
+        return text.substr(0, text.find('\n'));
+    }
+
+    void stop() {
+        running = false;
+        again.cancel();
+        save_timer.cancel();
+        save_position();
+        end_program();
+    }
+
+    void save_by_the_clock() {
+        if (position_file.empty()) return;
+        save_timer.expires_after(save_every);
+        save_timer.async_wait([self = shared_from_this()](boost::system::error_code error) {
+            if (error || !self->running) return;
+            self->save_position();
+            self->save_by_the_clock();
+        });
+    }
+
+    void save_position() {
+        if (position_file.empty() || cursor == saved) return;
+        if (const auto done = replace_file(position_file, cursor + "\n"); !done)
+            log::warning("{}; lines written while we are not running will not be read",
+                         done.error().message);
+        saved = cursor;
+    }
+
+    void run() {
+        started_at = Clock::now();
+        new_entry = false;
+        auto program = run_journalctl(cursor);
+        if (!program) return run_later(program.error().message);
+        pid = program->pid;
+        output.assign(program->output.release());
+        wait_for_output();
+    }
+
+    void run_later(const std::string& what) {
+        if (Clock::now() - started_at > stays) {
+            pause = shortest_pause;
+            complained = false;
+        }
+        if (!complained) {
+            complained = true;
+            log::warning(
+                "{}; without the mail log failures are found later and some deferrals stay "
+                "without their diagnosis; check that our user may read the journal (group "
+                "systemd-journal); it is started again, at least once a minute",
+                what);
+        }
+        again.expires_after(pause);
+        pause = std::min<Clock::duration>(2 * pause, longest_pause);
+        again.async_wait([self = shared_from_this()](boost::system::error_code error) {
+            if (!error && self->running) self->run();
+        });
+    }
+
+    // Its status. It holds nothing that could be lost, so that it need not be asked kindly.
+    int end_program() {
+        boost::system::error_code ignored;
+        output.close(ignored);
+        partial.clear();
+        skipping = false;
+        int status = 0;
+        if (pid > 0) {
+            // One that ended by itself keeps the status it ended with.
+            ::kill(pid, SIGKILL);
+            while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+            }
+        }
+        pid = -1;
+        return status;
+    }
+
+    void wait_for_output() {
+        output.async_wait(asio::posix::stream_descriptor::wait_read,
+                          [self = shared_from_this()](boost::system::error_code error) {
+                              if (error || !self->running) return;
+                              if (self->read_some()) self->wait_for_output();
+                          });
+    }
+
+    // False when journalctl ended.
+    bool read_some() {
+        if (reading || !output.is_open()) return true;
+        reading = true;
+        std::array<char, chunk_bytes> chunk;
+        bool open = true;
+        for (std::size_t total = 0; running && open && total < bytes_per_turn;) {
+            const auto count = ::read(output.native_handle(), chunk.data(), chunk.size());
+            if (count < 0 && errno == EINTR) continue;
+            if (count < 0) break;  // EAGAIN: nothing more now
+            open = count > 0;
+            total += static_cast<std::size_t>(count);
+            take({chunk.data(), static_cast<std::size_t>(count)});
+        }
+        reading = false;
+        if (!running || open) return true;
+        ended();
+        return false;
+    }
+
+    void ended() {
+        const bool used_cursor = !cursor.empty() && !new_entry;
+        const int status = end_program();
+        // An entry that a cleaned or replaced journal does not know any more.
+        if (used_cursor && WIFEXITED(status) && WEXITSTATUS(status) != 0) cursor.clear();
+        run_later("journalctl " + how_it_ended(status));
+    }
+
+    void take(std::string_view text) {
+        while (running && !text.empty()) {
+            const auto newline = text.find('\n');
+            const auto piece = text.substr(0, newline);
+            if (partial.size() + piece.size() > max_journal_entry_bytes) skipping = true;
+            if (skipping)
+                partial.clear();
+            else
+                partial += piece;
+            if (newline == text.npos) return;
+            text.remove_prefix(newline + 1);
+            if (!skipping) report();
+            partial.clear();
+            skipping = false;
+        }
+    }
+
+    void report() {
+        const auto entry = parse_journal_entry(partial);
+        if (!entry) return;
+        new_entry = true;
+        if (complained) log::info("the journal can be read again and is followed");
+        complained = false;
+        pause = shortest_pause;
+        if (!entry->cursor.empty()) cursor = entry->cursor;
+        sink(std::string_view(entry->line).substr(0, max_log_line_bytes));
+    }
+};
+
+JournalFollower::JournalFollower(asio::any_io_executor executor, OnLine on_line,
+                                 std::string position_file)
+    : state_(std::make_shared<State>(std::move(executor), std::move(on_line),
+                                     std::move(position_file))) {}
+
+JournalFollower::~JournalFollower() {
+    if (state_->running) state_->stop();
+}
+
+void JournalFollower::start() {
+    if (!state_->running) state_->start();
+}
+
+void JournalFollower::stop() {
+    if (state_->running) state_->stop();
+}
+
+void JournalFollower::poll() {
+    const auto state = state_;  // on_line may destroy us
+    if (state->running) state->read_some();
+}
+
+}  // namespace postfathom

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Follows the mail messages of the systemd journal by way of journalctl(1), which reads every
+// format of journal file that there is. It is started again when it ends.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <memory>
+#include <string>
+
+#include "lib/mail_log/source.hpp"
+
+namespace postfathom {
+
+class JournalFollower : public MailLogSource {
+  public:
+    // `journalctl` is looked for in PATH. Begins with what is new, or behind the entry whose cursor
+    // is in `position_file` (empty: none is kept). That is written as LogFollower does.
+    JournalFollower(boost::asio::any_io_executor executor, OnLine on_line,
+                    std::string position_file = {});
+    ~JournalFollower() override;
+
+    void start() override;  // logs when journalctl does not stay
+    void stop() override;
+    void poll() override;
+
+  private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace postfathom

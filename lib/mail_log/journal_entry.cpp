@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/mail_log/journal_entry.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <cstdint>
+
+#include "lib/mail_log/scan.hpp"
+
+namespace postfathom {
+
+namespace {
+
+namespace json = boost::json;
+
+// journalctl(1): text that is no UTF-8 is an array of its bytes; a field that the entry has several
+// times is an array of its values; one that is too large is null.
+std::optional<std::string> text_of(const json::value& value) {
+    if (const auto* text = value.if_string()) return std::string(*text);
+    const auto* items = value.if_array();
+    if (items == nullptr || items->empty()) return std::nullopt;
+    if (!items->front().is_number()) return text_of(items->front());
+    std::string bytes;
+    for (const auto& item : *items) {
+        const auto* number = item.if_int64();
+        if (number == nullptr || *number < 0 || *number > 255) return std::nullopt;
+        bytes += static_cast<char>(*number);
+    }
+    return bytes;
+}
+
+std::optional<std::string> field(const json::object& entry, std::string_view name) {
+    const auto* value = entry.if_contains(name);
+    return value != nullptr ? text_of(*value) : std::nullopt;
+}
+
+std::optional<std::string> stamp_of(const std::string& microseconds) {
+    std::string_view text = microseconds;
+    const auto since_1970 = take_number<std::int64_t>(text);
+    constexpr std::int64_t latest = 253'402'300'799'000'000;  // the year 9999
+    if (!since_1970 || !text.empty() || *since_1970 < 0 || *since_1970 > latest)
+        return std::nullopt;
+    return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:06}+00:00",
+                       fmt::gmtime(static_cast<std::time_t>(*since_1970 / 1'000'000)),
+                       *since_1970 % 1'000'000);
+}
+
+bool one_word(std::string_view text) {
+    return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) <= ' ' || c == ':' || c == '[';
+    });
+}
+
+}  // namespace
+
+bool is_cursor(std::string_view text) {
+    return !text.empty() && text.size() <= max_cursor_bytes && text.front() != '-' &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+std::optional<JournalEntry> parse_journal_entry(std::string_view text) {
+    if (text.size() > max_journal_entry_bytes) return std::nullopt;
+    boost::system::error_code error;
+    const auto value = json::parse({text.data(), text.size()}, error);
+    const auto* entry = error ? nullptr : value.if_object();
+    if (entry == nullptr) return std::nullopt;
+
+    const auto microseconds = field(*entry, "__REALTIME_TIMESTAMP");
+    const auto stamp = microseconds ? stamp_of(*microseconds) : std::nullopt;
+    const auto tag = field(*entry, "SYSLOG_IDENTIFIER");
+    auto message = field(*entry, "MESSAGE");
+    if (!stamp || !tag || !message || !one_word(*tag)) return std::nullopt;
+    // The one that the program gave itself: _PID may be that of a helper that passed it on.
+    auto pid = field(*entry, "SYSLOG_PID");
+    if (!pid) pid = field(*entry, "_PID");
+    const auto host = field(*entry, "_HOSTNAME").value_or("localhost");
+    message->resize(std::min(message->find('\n'), message->size()));
+
+    JournalEntry result;
+    const auto cursor = field(*entry, "__CURSOR").value_or("");
+    if (is_cursor(cursor)) result.cursor = cursor;
+    result.line = fmt::format("{} {} {}{}: {}", *stamp, one_word(host) ? host : "localhost", *tag,
+                              pid ? "[" + *pid + "]" : "", *message);
+    return result;
+}
+
+}  // namespace postfathom
