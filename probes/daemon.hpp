@@ -49,6 +49,7 @@ class Daemon {
     Daemon& operator=(const Daemon&) = delete;
 
     void on_log_line(std::string_view line);
+    void on_dovecot_line(std::string_view line);
     void on_notice(std::string_view datagram);
 
     // Of a client that brings mail to us, or tries to. Stored with the next store_clients().

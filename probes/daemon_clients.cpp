@@ -2,6 +2,7 @@
 // What the daemon keeps of the networks from which mail comes in: gathered here and stored a few
 // times a minute, for each change of the cache makes its readers look again.
 #include "lib/mail_log/server_lines.hpp"
+#include "probes/client_events.hpp"
 #include "probes/daemon.hpp"
 
 namespace postfathom {
@@ -9,16 +10,6 @@ namespace postfathom {
 namespace {
 
 constexpr std::size_t clients_per_store = 1000;
-
-// A handshake that fails is "SSL_accept error" once, whatever follows it.
-ClientCounts trouble_of(const ServerEvent& event) {
-    ClientCounts counts;
-    if (event.kind == ServerEventKind::accept_error) counts.failed_handshakes = 1;
-    const bool ended = event.kind == ServerEventKind::client_lost ||
-                       event.kind == ServerEventKind::client_timed_out;
-    if (ended && (event.stage == "DATA" || event.stage == "BDAT")) counts.lost_in_data = 1;
-    return counts;
-}
 
 }  // namespace
 
@@ -29,9 +20,14 @@ void Daemon::note_client(const ClientSeen& seen) {
 // What the milter is not told.
 void Daemon::note_client_trouble(std::string_view line) {
     const auto event = parse_server_line(line);
-    if (!event || !event->peer) return;
-    const auto counts = trouble_of(*event);
-    if (counts != ClientCounts{}) note_client({network_of(event->peer->address), counts});
+    if (const auto seen = event ? client_seen(*event) : std::nullopt) note_client(*seen);
+}
+
+// A log of its own: what else is in it Postfix's log tells too.
+void Daemon::on_dovecot_line(std::string_view line) {
+    const auto event = parse_server_line(line);
+    if (!event || event->kind != ServerEventKind::imap_handshake_failed) return;
+    if (const auto seen = client_seen(*event)) note_client(*seen);
 }
 
 void Daemon::store_clients() {

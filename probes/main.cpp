@@ -154,6 +154,11 @@ MailLogPlace mail_log_place(const Settings& settings) {
             settings.cache.directory + (log.journal ? "/journal.position" : "/mail_log.position")};
 }
 
+MailLogPlace dovecot_log_place(const Settings& settings) {
+    return {false, settings.mail_log.dovecot_file,
+            settings.cache.directory + "/dovecot_log.position"};
+}
+
 Result<int> admin_socket(const Settings& settings) {
     const auto mode = parse_socket_mode(settings.admin.socket_mode);
     if (!mode) return tl::make_unexpected(mode.error());
@@ -185,6 +190,10 @@ int serve(const std::string& file, const Settings& settings) {
         open_mail_log(io.get_executor(), log_place,
                       [&daemon](std::string_view line) { daemon.on_log_line(line); });
     if (mail_log) mail_log->start();
+    const auto dovecot_log =
+        open_mail_log(io.get_executor(), dovecot_log_place(settings),
+                      [&daemon](std::string_view line) { daemon.on_dovecot_line(line); });
+    if (dovecot_log) dovecot_log->start();
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);

@@ -362,6 +362,10 @@ std::vector<SettingRow> make_rows() {
              "Postfix's log file (maillog_file of Postfix, or what syslog writes); empty to follow "
              "none, which leaves deferrals without a host in their text untagged."),
 
+        path("mail_log.dovecot_file", Empty::allowed, POSTFATHOM_MEMBER(mail_log.dovecot_file),
+             "Dovecot's log file, where that is another one; its failed handshakes count for the "
+             "clients' networks (postfathom clients)."),
+
         host_name("probe.ehlo_name", POSTFATHOM_MEMBER(probe.ehlo_name),
                   "Name that probes give in EHLO; empty for this host's name."),
         path("probe.ca_file", Empty::allowed, POSTFATHOM_MEMBER(probe.ca_file),

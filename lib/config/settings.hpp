@@ -68,6 +68,7 @@ struct Settings {
     struct MailLog {
         bool journal = false;                    // source = "journal": the systemd journal
         std::string file = "/var/log/mail.log";  // empty: none is followed
+        std::string dovecot_file;                // empty: none but what is in Postfix's log
         bool operator==(const MailLog&) const = default;
     } mail_log;
 

@@ -317,3 +317,32 @@ TEST_CASE("places seen last are kept, and a guess does not replace knowledge") {
     REQUIRE(places.find("a.example"));
     CHECK_FALSE(places.find("a.example")->assumed);
 }
+
+TEST_CASE("a fault of our own side aims no probe at the server") {
+    for (const std::string reason :
+         {"relay=none, delay=1, delays=1/0/0/0, dsn=4.7.5, status=deferred (client TLS "
+          "configuration problem)",
+          "relay=none, delay=1, delays=1/0/0/0, dsn=4.3.0, status=deferred (delivery temporarily "
+          "suspended: client TLS configuration problem)",
+          "relay=mail.example.net[192.0.2.1]:25, delay=1, delays=1/0/0/0, dsn=4.3.0, "
+          "status=deferred (local data error while talking to mail.example.net[192.0.2.1])",
+          "relay=none, delay=1, delays=1/0/0/0, dsn=4.3.0, status=deferred (mail transport "
+          "unavailable)"}) {
+        CAPTURE(reason);
+        Log log;
+        log.cache.routes["example.net"] = route("example.net", "[mail.example.net]");
+        CHECK(log("45952A7814D: to=<you@example.net>, " + reason).empty());
+        // The server's own fault, of the next delivery, does.
+        CHECK(log(stalled).empty());
+        CHECK(log(deferred).size() == 1);
+    }
+    for (const std::string text :
+         {"warning: TLS policy lookup for example.net/mail.example.net: client TLS configuration "
+          "problem",
+          "warning: smtp_tls_policy_maps, next-hop destination \"example.net\": policy table "
+          "lookup error",
+          "warning: table socketmap:unix:run/x.sock:tls lookup error: unexpected disconnect"}) {
+        CAPTURE(text);
+        CHECK_FALSE(parse_log_line("Nov 23 01:11:21 mx postfix/smtp[3910]: " + text));
+    }
+}
