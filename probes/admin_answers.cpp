@@ -225,7 +225,23 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
                              {"unreadable", counters.bad_notices},
                              {"clients_dropped", counters.clients_dropped},
                              {"not_ours", counters.observer.not_ours}};
+    const auto& sockets = daemon.sockets().counters();
+    reply.body["sockets"] = {{"samples", sockets.samples},
+                             {"connections", sockets.connections},
+                             {"stalled", sockets.stalled},
+                             {"suspected_paths", sockets.paths},
+                             {"probes_wanted", counters.socket_wishes},
+                             {"cost", std::chrono::duration<double>(counters.socket_cost).count()}};
     reply.body["event_readers"] = counters.event_readers;
+    return reply;
+}
+
+AdminReply answer_sockets(const Daemon& daemon) {
+    json::array suspicions;
+    for (const auto& suspicion : daemon.sockets().suspicions())
+        suspicions.push_back(to_json(suspicion));
+    AdminReply reply;
+    reply.body["suspicions"] = std::move(suspicions);
     return reply;
 }
 

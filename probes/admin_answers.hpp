@@ -23,6 +23,8 @@ AdminReply admin_error(unsigned status, std::string_view code, std::string_view 
 AdminReply answer_health();
 AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime);
 // `query` is what follows '?': after=NEXTHOP&limit=N.
+// What live connections make us suspect.
+AdminReply answer_sockets(const Daemon& daemon);
 AdminReply answer_destinations(const Daemon& daemon, std::string_view query);
 // Likewise, networks that mail comes from: after=NETWORK&limit=N.
 AdminReply answer_clients(const Daemon& daemon, std::string_view query);

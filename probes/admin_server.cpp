@@ -78,7 +78,7 @@ constexpr std::string_view destination_prefix = "/v1/destinations/";
 std::string_view allowed_method(std::string_view path) {
     if (path == "/v1/probe") return "POST";
     if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
-        path == "/v1/clients" || path == "/v1/events" ||
+        path == "/v1/clients" || path == "/v1/sockets" || path == "/v1/events" ||
         path.substr(0, destination_prefix.size()) == destination_prefix)
         return "GET";
     return "";
@@ -91,6 +91,7 @@ AdminReply answer_get(const AdminServer::State& state, const Target& target) {
         return answer_status(state.daemon, std::chrono::duration_cast<std::chrono::seconds>(
                                                Clock::now() - state.started));
     if (target.path == "/v1/destinations") return answer_destinations(state.daemon, target.query);
+    if (target.path == "/v1/sockets") return answer_sockets(state.daemon);
     if (target.path == "/v1/clients") {
         state.daemon.store_clients();  // those of the last seconds, too
         return answer_clients(state.daemon, target.query);
@@ -126,7 +127,7 @@ asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
             404, "unknown-path",
             "there is no " + printable(target.path, 64) +
                 "; there are /healthz, /v1/status, /v1/destinations, "
-                "/v1/destinations/NEXTHOP, /v1/clients, /v1/probe and /v1/events");
+                "/v1/destinations/NEXTHOP, /v1/clients, /v1/sockets, /v1/probe and /v1/events");
     const auto method = request.method_string();
     if (method != beast::string_view(allowed.data(), allowed.size()))
         co_return admin_error(405, "bad-method",

@@ -107,6 +107,7 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       observer_(cache),
       clear_text_([this](const LoggedPeer& peer) { return tls_path_is_ill(peer); }),
       alarms_(alarm_again_after, max_alarmed_places),
+      socket_news_(alarm_again_after, max_alarmed_places),
       clients_(max_client_networks),
       events_(io.get_executor()),
       wake_(io) {

@@ -6,11 +6,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/json/fwd.hpp>
 #include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +29,7 @@
 #include "probes/observer.hpp"
 #include "probes/remember.hpp"
 #include "probes/schedule.hpp"
+#include "probes/socket_watch.hpp"
 
 namespace postfathom {
 
@@ -40,6 +43,8 @@ struct ResolvedAddresses {
 };
 using ResolveFunction = std::function<boost::asio::awaitable<ResolvedAddresses>(NextHop)>;
 
+boost::json::object to_json(const PathSuspicion& suspicion);
+
 class Daemon {
   public:
     // `io` and `cache` outlive the daemon, and the daemon outlives the run of `io`.
@@ -51,6 +56,9 @@ class Daemon {
     void on_log_line(std::string_view line);
     void on_dovecot_line(std::string_view line);
     void on_notice(std::string_view datagram);
+    // All mail connections of this host, but for its own probes; and the last word of one.
+    void on_sockets(std::span<const SocketSample> sockets, std::chrono::microseconds cost);
+    void on_socket_ended(const SocketSample& socket);
 
     // Of a client that brings mail to us, or tries to. Stored with the next store_clients().
     void note_client(const ClientSeen& seen);
@@ -74,6 +82,7 @@ class Daemon {
 
     const CacheReader& cache() const { return cache_; }
     const Settings& settings() const { return settings_; }
+    const SocketWatch& sockets() const { return sockets_; }
     Events& events() { return events_; }
 
     struct Counters {
@@ -85,6 +94,8 @@ class Daemon {
         std::uint64_t clients_dropped = 0;  // seen, but too many networks at once
         std::uint64_t cache_errors = 0;
         std::uint64_t event_readers = 0;
+        std::uint64_t socket_wishes = 0;          // probes asked for by what connections tell
+        std::chrono::microseconds socket_cost{};  // of the last look at them
         std::uint64_t clear_text_deliveries = 0;  // after TLS with that server had failed
     };
     Counters counters() const;
@@ -109,6 +120,8 @@ class Daemon {
     void tell(const Remembered& remembered);
     bool tls_path_is_ill(const LoggedPeer& peer) const;
     void raise_alarm(const ClearTextDelivery& found);
+    void tell(const PathSuspicion& suspicion);
+    void wish_for(const PathSuspicion& suspicion);
     struct Conclusion {
         Schedule::Ending ending = Schedule::Ending::conclusive;
         std::optional<Schedule::Time> again;
@@ -128,6 +141,8 @@ class Daemon {
     Observer observer_;
     ClearTextWatch clear_text_;
     Pace alarms_;
+    SocketWatch sockets_;
+    Pace socket_news_;
     ClientTally clients_;
     Events events_;
     boost::asio::steady_timer wake_;

@@ -25,6 +25,7 @@
 #include "probes/daemon.hpp"
 #include "probes/engine.hpp"
 #include "probes/resolver.hpp"
+#include "probes/socket_feed.hpp"
 
 namespace postfathom {
 namespace {
@@ -194,6 +195,7 @@ int serve(const std::string& file, const Settings& settings) {
         open_mail_log(io.get_executor(), dovecot_log_place(settings),
                       [&daemon](std::string_view line) { daemon.on_dovecot_line(line); });
     if (dovecot_log) dovecot_log->start();
+    start_socket_feed(io, daemon);
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);

@@ -59,6 +59,15 @@ std::optional<ProbePlace> SeenPlaces::find(const std::string& next_hop) const {
     return *known->second;
 }
 
+std::optional<ProbePlace> SeenPlaces::find_server(const Endpoint& server) const {
+    const auto found = std::find_if(order_.begin(), order_.end(), [&](const ProbePlace& place) {
+        return place.peer && place.peer->address == server.address &&
+               place.peer->port == server.port;
+    });
+    if (found == order_.end()) return std::nullopt;
+    return *found;
+}
+
 std::vector<ProbeWish> Observer::line(const LogLine& line) {
     if (const auto* status = std::get_if<DeliveryStatus>(&line.event))
         return outcome(line, *status);
@@ -239,6 +248,16 @@ std::vector<ProbeWish> Observer::failed(const FailureSeen& notice) {
         return {};
     }
     return {{std::move(place), ProbeReason::failure_seen}};
+}
+
+std::optional<ProbePlace> Observer::place_of_server(const Endpoint& server) const {
+    if (auto seen = places_.find_server(server)) return seen;
+    const auto known = cache_.endpoint(server.address, server.port);
+    if (!known || known->next_hops.empty()) return std::nullopt;
+    ProbePlace place;
+    place.next_hop = known->next_hops.front();
+    place.peer = known->endpoint;
+    return place;
 }
 
 Observer::Counters Observer::counters() const {

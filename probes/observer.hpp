@@ -37,6 +37,8 @@ class SeenPlaces {
     explicit SeenPlaces(std::size_t limit) : limit_(limit) {}
     void note(ProbePlace place);
     std::optional<ProbePlace> find(const std::string& next_hop) const;
+    // The most recent one by way of a server.
+    std::optional<ProbePlace> find_server(const Endpoint& server) const;
     std::size_t size() const { return order_.size(); }
 
   private:
@@ -70,6 +72,10 @@ class Observer {
         std::uint64_t places = 0;
     };
     Counters counters() const;
+
+    // The place that mail goes to by way of a server, for what tells of servers only; nothing for
+    // one that Postfix was not seen to use.
+    std::optional<ProbePlace> place_of_server(const Endpoint& server) const;
 
     // Where mail for a recipient domain goes, as far as it is known; `assumed` when only the domain
     // speaks for it.

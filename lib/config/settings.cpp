@@ -366,6 +366,13 @@ std::vector<SettingRow> make_rows() {
              "Dovecot's log file, where that is another one; its failed handshakes count for the "
              "clients' networks (postfathom clients)."),
 
+        boolean(
+            "socket_watch.enabled", POSTFATHOM_MEMBER(socket_watch.enabled),
+            "Whether the kernel is asked for the counters of this host's own connections to and "
+            "from mail ports: a black hole shows in them, without a probe. Needs no privilege."),
+        duration("socket_watch.interval", 1s, 1min, POSTFATHOM_MEMBER(socket_watch.interval),
+                 "Time from one look at the connections to the next."),
+
         host_name("probe.ehlo_name", POSTFATHOM_MEMBER(probe.ehlo_name),
                   "Name that probes give in EHLO; empty for this host's name."),
         path("probe.ca_file", Empty::allowed, POSTFATHOM_MEMBER(probe.ca_file),

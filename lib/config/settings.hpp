@@ -72,6 +72,12 @@ struct Settings {
         bool operator==(const MailLog&) const = default;
     } mail_log;
 
+    // What the kernel tells of live mail connections (probes/socket_watch.hpp).
+    struct SocketWatching {
+        bool enabled = true;
+        std::chrono::milliseconds interval{5000};
+    } socket_watch;
+
     struct Probe {
         std::string ehlo_name;  // empty: this host's name
         std::string ca_file;    // empty: the system's trust store
