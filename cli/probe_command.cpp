@@ -103,7 +103,11 @@ Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& set
             return fail(ErrorCode::invalid_input,
                         "--service and --port are taken once, unless with --compare");
     }
-    if (!options.compare && !options.ports.empty()) request.port = options.ports.front();
+    if (!options.compare && !options.ports.empty()) {
+        // The place that suggestions are for, in Postfix's own spelling.
+        request.next_hop.port = options.ports.front();
+        request.verbatim = to_string(request.next_hop);
+    }
     request.name = options.name;
     request.ca_file = options.ca_file;
     request.hello_bytes = options.hello_bytes;

@@ -157,7 +157,10 @@ std::string sizes_tried(const Evidence& evidence) {
     std::map<std::pair<std::uint32_t, std::string>, std::size_t> tried;
     for (const auto& attempt : evidence.attempts) {
         if (attempt.reached < Phase::handshake || attempt.allowed.bytes == 0) continue;
-        auto how = went_through(attempt) ? std::string{"passed"}
+        const auto& arrived = attempt.largest_received;
+        const bool smaller = arrived.bytes > 0 && arrived < attempt.allowed;
+        auto how = went_through(attempt)
+                       ? smaller ? fmt::format("allowed and {} passed", arrived.bytes) : "passed"
                    : attempt.stall == StallShape::none
                        ? std::string{to_string(attempt.outcome)}
                        : fmt::format("stalled ({})", to_string(attempt.stall));

@@ -359,10 +359,12 @@ bool sensible(PathMtu mtu, IpFamily family) {
     return mtu.bytes >= smallest && mtu.bytes <= largest_packet;
 }
 
-// Empty when it cannot be printed safely.
+// Empty when it cannot be printed safely. An address without brackets is how a person types it;
+// Postfix knows only the other.
 std::string spelled_next_hop(const SuggestionContext& context) {
     const auto& verbatim = context.next_hop_verbatim;
-    auto spelled = verbatim.empty() ? to_string(context.next_hop) : verbatim;
+    const bool bare = context.next_hop.literal && !verbatim.starts_with('[');
+    auto spelled = verbatim.empty() || bare ? to_string(context.next_hop) : verbatim;
     return safe_word(spelled, "._:@[]-") ? spelled : std::string{};
 }
 

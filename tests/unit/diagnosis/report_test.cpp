@@ -253,3 +253,10 @@ TEST_CASE("exit status follows the monitoring convention") {
         CHECK(exit_status(diagnosis) == status);
     }
 }
+
+TEST_CASE("the text report tells what was allowed from what arrived") {
+    const auto report =
+        report_on(conversation({pass_with(1500, 1420), pass_with(1300, 1300)}), behind_tunnel());
+    CHECK(to_text(report, false).find("1300 passed, 1500 allowed and 1420 passed") !=
+          std::string::npos);
+}

@@ -329,3 +329,18 @@ TEST_CASE("where groups of commands are lost for their size, they are sent one b
         CHECK_FALSE(one_by_one->proven);
     }
 }
+
+// As smtp_tls_policy_maps is asked for it (postconf(5)).
+TEST_CASE("an address that was typed without brackets has them in the TLS policy line") {
+    auto context = plain_host();
+    for (const auto& [typed, key] : {std::pair{"192.0.2.1", "[192.0.2.1]"},
+                                     {"2001:db8::1", "[IPv6:2001:db8::1]"},
+                                     {"[192.0.2.1]:2525", "[192.0.2.1]:2525"}}) {
+        context.next_hop = parse_next_hop(typed).value();
+        context.next_hop_verbatim = typed;
+        const auto list = suggest(black_hole(1400), context);
+        const auto* policy = of_kind(list, SuggestionKind::tls_policy);
+        REQUIRE(policy);
+        CHECK(policy->commands.front() == std::string{key} + " encrypt");
+    }
+}
