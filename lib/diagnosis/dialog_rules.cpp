@@ -2,6 +2,8 @@
 // Conversations that end before TLS begins: name, connection, greeting, EHLO, STARTTLS.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "lib/base/text.hpp"
 #include "lib/diagnosis/rules.hpp"
 
@@ -43,8 +45,15 @@ std::string port_in_words(const Evidence& evidence) {
 std::string waited(const Evidence& evidence) {
     for (const auto& timing : evidence.timings)
         if (timing.phase == evidence.reached && timing.seconds > 0)
-            return fmt::format(" within {:.0f} s", timing.seconds);
+            return fmt::format(" within {:.0f} s{}", timing.seconds,
+                               evidence.silent_attempts > 1 ? ", twice" : "");
     return "";
+}
+
+// What one silent connection is worth, when all that were made were silent.
+double repeated(double confidence, const Evidence& evidence) {
+    if (evidence.silent_attempts < 2) return confidence;
+    return std::min(1 - (1 - confidence) * (1 - confidence), confidence_cap);
 }
 
 Diagnosis name_fault(const Evidence& evidence) {
@@ -91,7 +100,7 @@ Diagnosis connect_fault(const Evidence& evidence) {
                             port_in_words(evidence), waited(evidence)),
                 {"refused", "pmtu-black-hole"});
             // Four requests in 10 s: at 30 % loss each way all fail with probability 0.07.
-            silent.confidence = 0.93;
+            silent.confidence = repeated(0.93, evidence);
             return silent;
         }
         default:
@@ -129,7 +138,7 @@ Diagnosis no_answer(const Evidence& evidence, std::string_view opened) {
     auto silent = stated(DiagnosisId::greeting_timeout, Severity::critical,
                          fmt::format("{}, but {}{}{}.", opened, what, end, waited(evidence)),
                          {"unreachable", "refused"});
-    silent.confidence = 0.95;
+    silent.confidence = repeated(0.95, evidence);
     return silent;
 }
 
@@ -326,6 +335,12 @@ std::vector<Note> dialog_notes(const Evidence& evidence) {
                          fmt::format("A firewall that inspects SMTP crosses out EHLO keywords on "
                                      "the way: {}",
                                      printable(dialog.crossed_out, 64))});
+    const bool silent =
+        evidence.reached <= Phase::greeting && evidence.outcome == Outcome::timed_out;
+    if (evidence.silent_attempts == 1 && !silent)
+        notes.push_back({"silent-at-first",
+                         "A first connection stayed without a word for as long as we waited, and "
+                         "this one did not: packets are lost, or the server is overloaded."});
     return notes;
 }
 

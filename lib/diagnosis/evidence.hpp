@@ -293,6 +293,9 @@ struct Evidence {
     DialogFacts dialog;
     // Where STARTTLS was offered though not here and now: by this endpoint in an earlier probe, or
     // at another address of the same server.
+    // Connections on which the server did not say a word for as long as we waited; with one,
+    // another was made, and what is told here is of the one that heard more.
+    std::uint32_t silent_attempts = 0;
     bool starttls_offered_before = false;
     std::optional<IpAddress> starttls_offered_at;
     // The first attempt that stalled completed later, while we went on measuring.

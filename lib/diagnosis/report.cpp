@@ -129,6 +129,7 @@ json::object dialog_json(const Evidence& evidence) {
     const auto& dialog = evidence.dialog;
     json::object object;
     object["starttls_offered"] = evidence.starttls_offered;
+    object["silent_attempts"] = evidence.silent_attempts;
     object["starttls_offered_before"] = evidence.starttls_offered_before;
     object["starttls_offered_at"] = evidence.starttls_offered_at
                                         ? json::value(evidence.starttls_offered_at->to_string())

@@ -45,6 +45,7 @@ constexpr std::array modes{
     "busy",            // greets with 421 and closes
     "reject",          // greets with 554
     "no-greeting",     // says nothing
+    "silent-once",     // says nothing on its first connection, and is as normal after that
     "close-greeting",  // closes at once
     "reset-hello",     // resets the connection when the ClientHello comes
     "close-hello",     // closes it in order then
@@ -145,6 +146,7 @@ class Peer {
         const auto& mode = options_.mode;
         if (mode == "close-greeting") return;
         if (mode == "no-greeting") return wait_for_end();
+        if (mode == "silent-once" && number_ == 0) return wait_for_end();
         if (mode == "slow-greeting") wait(options_.delay);
         if (mode == "implicit" && !start_tls()) return;
         if (mode == "garbage") {

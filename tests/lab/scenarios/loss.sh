@@ -17,12 +17,13 @@ for family in 4 6; do
     with_patience
     expect id='healthy|lossy-path'
   done
-  # So few handshakes end that it may take another probe to say why.
+  # So few handshakes end that it may take another probe to say why; all requests to connect, twice four, fail once in 200
+  # times.
   scenario "loss-30-ipv$family" "30 % of the packets are lost in each direction"
   path loss=30
   probe "-$family"
   with_patience
-  expect id='healthy|lossy-path|inconclusive'
+  expect id='healthy|lossy-path|inconclusive|unreachable|greeting-timeout'
 done
 
 # A router that keeps to a rate drops large packets sooner than small ones: the bucket has room for a small one more often.

@@ -25,6 +25,10 @@ scenario silent-from-the-start "takes the connection and says nothing"
 server fake chain no-greeting
 expect id=greeting-timeout severity=critical
 
+scenario silent-once "says nothing on the first connection that it takes, and greets on others"
+server fake chain silent-once
+expect id=healthy inbound=1500 notes='.*silent-at-first.*'
+
 scenario slow-greeting "greets after two seconds"
 server fake chain slow-greeting 2
 expect id=healthy inbound=1500

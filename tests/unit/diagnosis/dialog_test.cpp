@@ -149,6 +149,11 @@ TEST_CASE("a server that drips, floods or leaves is told from one that is silent
     auto drip = ended(Phase::greeting, Outcome::timed_out);
     drip.timings = {{Phase::greeting, 30.0}};
     CHECK(says(diagnosis_of(drip), "no greeting comes within 30 s"));
+    auto twice = drip;
+    twice.silent_attempts = 2;
+    CHECK(says(diagnosis_of(twice), "no greeting comes within 30 s, twice"));
+    CHECK(diagnosis_of(twice).confidence > diagnosis_of(drip).confidence);
+    CHECK(diagnosis_of(twice).confidence <= 0.99);
     drip.dialog.unfinished_bytes = 12;
     CHECK(diagnosis_of(drip).id == DiagnosisId::greeting_timeout);
     CHECK(says(diagnosis_of(drip), "the greeting does not come to an end: 12 bytes came"));
