@@ -225,6 +225,12 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
                              {"unreadable", counters.bad_notices},
                              {"clients_dropped", counters.clients_dropped},
                              {"not_ours", counters.observer.not_ours}};
+    reply.body["tlsrpt"] = {{"received", counters.tls_reports},
+                            {"unreadable", counters.bad_tls_reports},
+                            {"not_forwarded", counters.tls_reports_lost},
+                            {"successes", counters.tls_successes},
+                            {"failures", counters.tls_failures},
+                            {"not_placed", counters.observer.tls_not_placed}};
     const auto& sockets = daemon.sockets().counters();
     reply.body["sockets"] = {{"samples", sockets.samples},
                              {"connections", sockets.connections},
@@ -289,6 +295,8 @@ AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
     reply.body["addresses_expire"] = nullptr;
     if (record->addresses_expire)
         reply.body["addresses_expire"] = to_rfc3339(*record->addresses_expire);
+    reply.body["tls_seen"] = nullptr;
+    if (record->tls_seen) reply.body["tls_seen"] = to_rfc3339(*record->tls_seen);
     reply.body["paths"] = paths_json(cache, record->endpoints);
     reply.body["history"] = history_json(cache, record->endpoints);
     reply.body["report"] = report_json(cache.report(record->next_hop));

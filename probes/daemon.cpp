@@ -28,6 +28,9 @@ constexpr std::chrono::seconds resolve_limit{30};
 // One line in the log for a place and hour; each delivery is an event and counted.
 constexpr std::chrono::hours alarm_again_after{1};
 constexpr std::size_t max_alarmed_places = 4096;
+constexpr std::size_t max_tls_history = 20'000;
+// A look-up for each next hop that only TLS reports speak of.
+constexpr std::chrono::minutes confirm_again_after{1};
 // Between two stores.
 constexpr std::size_t max_client_networks = 10'000;
 
@@ -106,6 +109,8 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       schedule_(schedule_limits(settings), Clock::now()),
       observer_(cache),
       clear_text_([this](const LoggedPeer& peer) { return tls_path_is_ill(peer); }),
+      tls_history_(max_tls_history),
+      confirmations_(confirm_again_after, max_alarmed_places),
       alarms_(alarm_again_after, max_alarmed_places),
       socket_news_(alarm_again_after, max_alarmed_places),
       clients_(max_client_networks),
@@ -355,6 +360,8 @@ boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<D
 Remembered Daemon::conclude(const ProbePlace& probed, const Report& report) {
     const auto now = wall_now();
     auto remembered = remember(report, probed, cache_, now, settings_.cache.age);
+    for (auto& record : remembered.change.next_hops)
+        record.tls_seen = std::max(record.tls_seen, tls_history_.last(record.next_hop));
     store(remembered.change);
     tell(remembered);
     return remembered;

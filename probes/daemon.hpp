@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@
 #include "probes/remember.hpp"
 #include "probes/schedule.hpp"
 #include "probes/socket_watch.hpp"
+#include "probes/tls_history.hpp"
 
 namespace postfathom {
 
@@ -56,6 +58,10 @@ class Daemon {
     void on_log_line(std::string_view line);
     void on_dovecot_line(std::string_view line);
     void on_notice(std::string_view datagram);
+    // Postfix's own report of a TLS handshake; ErrorCode::corrupt when it is none.
+    Result<void> on_tls_report(std::string_view datagram);
+    // Whether such a datagram was passed on where it is wanted.
+    void count_forwarded(bool done) { counters_.tls_reports_lost += done ? 0 : 1; }
     // All mail connections of this host, but for its own probes; and the last word of one.
     void on_sockets(std::span<const SocketSample> sockets, std::chrono::microseconds cost);
     void on_socket_ended(const SocketSample& socket);
@@ -93,6 +99,11 @@ class Daemon {
         std::uint64_t bad_notices = 0;
         std::uint64_t clients_dropped = 0;  // seen, but too many networks at once
         std::uint64_t cache_errors = 0;
+        std::uint64_t tls_reports = 0;
+        std::uint64_t bad_tls_reports = 0;
+        std::uint64_t tls_reports_lost = 0;  // that tlsrpt.forward_to did not take
+        std::uint64_t tls_successes = 0;
+        std::uint64_t tls_failures = 0;
         std::uint64_t event_readers = 0;
         std::uint64_t socket_wishes = 0;          // probes asked for by what connections tell
         std::chrono::microseconds socket_cost{};  // of the last look at them
@@ -103,6 +114,8 @@ class Daemon {
   private:
     void wish(const std::vector<ProbeWish>& wishes);
     void note_client_trouble(std::string_view line);
+    void note_tls_success(const std::string& domain);
+    boost::asio::awaitable<void> confirm(ProbePlace place);
     Schedule::Accepted request(ProbePlace place, ProbeReason reason);
     void pump();
     boost::asio::awaitable<void> run(Schedule::Job job);
@@ -140,6 +153,9 @@ class Daemon {
     Schedule schedule_;
     Observer observer_;
     ClearTextWatch clear_text_;
+    TlsHistory tls_history_;
+    Pace confirmations_;
+    std::set<std::string> confirming_;  // next hops of TLS reports that are looked up
     Pace alarms_;
     SocketWatch sockets_;
     Pace socket_news_;

@@ -26,6 +26,7 @@
 #include "probes/engine.hpp"
 #include "probes/resolver.hpp"
 #include "probes/socket_feed.hpp"
+#include "probes/tlsrpt_feed.hpp"
 
 namespace postfathom {
 namespace {
@@ -118,7 +119,7 @@ bool needs_restart(const Settings& now, const Settings& then) {
            now.cache.max_bytes != then.cache.max_bytes ||
            now.cache.max_destinations != then.cache.max_destinations ||
            now.notice.socket != then.notice.socket || now.mail_log != then.mail_log ||
-           now.admin.socket != then.admin.socket ||
+           now.tlsrpt != then.tlsrpt || now.admin.socket != then.admin.socket ||
            now.admin.socket_mode != then.admin.socket_mode || now.log.target != then.log.target;
 }
 
@@ -129,8 +130,9 @@ void reload(const std::string& file, Daemon& daemon) {
         return;
     }
     if (needs_restart(daemon.settings(), *settings))
-        log::warning("{}: changes of [cache], sockets, [mail_log] and log.target take a restart",
-                     file);
+        log::warning(
+            "{}: changes of [cache], sockets, [mail_log], [tlsrpt] and log.target take a restart",
+            file);
     log::set_level(settings->log.level);
     daemon.reload(*settings, probe_function(*settings));
     log::info("{}: settings reloaded", file);
@@ -196,6 +198,7 @@ int serve(const std::string& file, const Settings& settings) {
                       [&daemon](std::string_view line) { daemon.on_dovecot_line(line); });
     if (dovecot_log) dovecot_log->start();
     start_socket_feed(io, daemon);
+    start_tlsrpt_feed(io, daemon);
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);

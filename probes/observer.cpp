@@ -2,6 +2,7 @@
 #include "probes/observer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/destination/next_hop.hpp"
 
@@ -22,6 +23,15 @@ Endpoint endpoint_of(const LoggedPeer& peer) {
 
 // Trouble that a probe can find the cause of. A server that says no has said it.
 bool worth_a_look(TroubleKind kind) { return kind != TroubleKind::refused_to_talk; }
+
+// Whether a canonical next hop is HOST, [HOST] or one of these with a port.
+bool has_host(std::string_view next_hop, std::string_view host) {
+    const bool brackets = next_hop.starts_with('[');
+    if (brackets) next_hop.remove_prefix(1);
+    if (!next_hop.starts_with(host)) return false;
+    const auto rest = next_hop.substr(host.size());
+    return brackets ? rest.starts_with(']') : rest.empty() || rest.front() == ':';
+}
 
 void add_peer(std::vector<LoggedPeer>& peers, const LoggedPeer& peer) {
     const auto same = std::find_if(peers.begin(), peers.end(), [&](const LoggedPeer& known) {
@@ -66,6 +76,17 @@ std::optional<ProbePlace> SeenPlaces::find_server(const Endpoint& server) const 
     });
     if (found == order_.end()) return std::nullopt;
     return *found;
+}
+
+std::optional<ProbePlace> SeenPlaces::find_host(std::string_view host,
+                                                const std::optional<IpAddress>& address) const {
+    std::optional<ProbePlace> found;
+    for (const auto& place : order_) {
+        if (!has_host(place.next_hop, host)) continue;
+        if (!address || (place.peer && place.peer->address == *address)) return place;
+        if (!found) found = place;
+    }
+    return found;
 }
 
 std::vector<ProbeWish> Observer::line(const LogLine& line) {
@@ -248,6 +269,62 @@ std::vector<ProbeWish> Observer::failed(const FailureSeen& notice) {
         return {};
     }
     return {{std::move(place), ProbeReason::failure_seen}};
+}
+
+// The place that a TLS report is about, which gives its host only. One that mail was seen to go to,
+// else one that we know, else the host as a mail domain; that one only when the server has another
+// name, for then Postfix found it by an MX record, and its port is 25. A relay of a configuration
+// may have any.
+std::optional<ProbePlace> Observer::place_of_report(const std::string& host,
+                                                    const std::optional<LoggedPeer>& peer) const {
+    std::optional<IpAddress> address;
+    if (peer) address = peer->address;
+    auto place = places_.find_host(host, address);
+    if (!place &&
+        (cache_.next_hop(host) || (peer && peer->host != host && peer->host != "unknown"))) {
+        place.emplace();
+        place->next_hop = host;
+    }
+    if (!place) return std::nullopt;
+    const auto seen = std::exchange(place->peer, std::nullopt);
+    const bool guessed = std::exchange(place->assumed, false);
+    if (!peer) {
+        // Nothing but a report speaks for a place that we do not know.
+        if (!seen && !cache_.next_hop(place->next_hop)) return std::nullopt;
+        return place;
+    }
+    auto server = *peer;
+    const auto next_hop = parse_next_hop(place->next_hop);
+    server.port = seen ? seen->port : next_hop && next_hop->port ? *next_hop->port : 25;
+    place->peer = endpoint_of(server);
+    const auto known = cache_.next_hop(place->next_hop);
+    const auto confirms = [&](const Endpoint& endpoint) {
+        return endpoint.address == server.address;
+    };
+    place->assumed =
+        !(seen && !guessed && confirms(*seen)) &&
+        !(known && std::any_of(known->endpoints.begin(), known->endpoints.end(), confirms));
+    return place;
+}
+
+std::vector<ProbeWish> Observer::tls_report(const TlsReport& report) {
+    std::vector<ProbeWish> wishes;
+    if (report.succeeded) {
+        // With which of the next hop's servers, is not told.
+        if (auto place = place_of_report(report.domain, std::nullopt); place && mended(*place))
+            wishes.push_back({std::move(*place), ProbeReason::recovered});
+        return wishes;
+    }
+    for (const auto& failure : report.failures) {
+        if (!concerns_server(failure.kind)) continue;
+        auto place = place_of_report(report.domain, failure.peer);
+        if (!place) {
+            ++counters_.tls_not_placed;
+            continue;
+        }
+        wishes.push_back({std::move(*place), ProbeReason::failure_seen});
+    }
+    return wishes;
 }
 
 std::optional<ProbePlace> Observer::place_of_server(const Endpoint& server) const {

@@ -16,6 +16,7 @@
 #include "lib/cache/probe_cache.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/mail_log/lines.hpp"
+#include "lib/mail_log/tls_report.hpp"
 #include "lib/net/notice.hpp"
 #include "probes/schedule.hpp"
 
@@ -37,6 +38,10 @@ class SeenPlaces {
     explicit SeenPlaces(std::size_t limit) : limit_(limit) {}
     void note(ProbePlace place);
     std::optional<ProbePlace> find(const std::string& next_hop) const;
+    // The most recent one whose next hop has this host, in brackets or not, with whatever port; one
+    // by way of `address` before others.
+    std::optional<ProbePlace> find_host(std::string_view host,
+                                        const std::optional<IpAddress>& address) const;
     // The most recent one by way of a server.
     std::optional<ProbePlace> find_server(const Endpoint& server) const;
     std::size_t size() const { return order_.size(); }
@@ -64,10 +69,15 @@ class Observer {
     // Likewise a notice. A learned route goes into `change`.
     std::vector<ProbeWish> notice(const Notice& notice, CacheChange& change, WallTime now);
 
+    // Likewise what Postfix tells through libtlsrpt. A wish whose place is `assumed` is one only if
+    // the peer is an address of the next hop: its port is not told.
+    std::vector<ProbeWish> tls_report(const TlsReport& report);
+
     struct Counters {
         std::uint64_t deliveries = 0;
         std::uint64_t troubles = 0;
         std::uint64_t not_ours = 0;  // verdicts wanted on places that Postfix was not seen to use
+        std::uint64_t tls_not_placed = 0;  // TLS reports of failures that fit no next hop
         std::uint64_t processes = 0;
         std::uint64_t places = 0;
     };
@@ -101,6 +111,8 @@ class Observer {
     std::vector<ProbeWish> outcome(const LogLine& line, const DeliveryStatus& status);
     Delivery& delivery_of(std::uint32_t pid);
     bool mended(const ProbePlace& place) const;
+    std::optional<ProbePlace> place_of_report(const std::string& host,
+                                              const std::optional<LoggedPeer>& peer) const;
     std::vector<ProbeWish> wanted(const VerdictWanted& notice);
     std::vector<ProbeWish> failed(const FailureSeen& notice);
     std::vector<ProbeWish> learned(const RouteLearned& notice, CacheChange& change, WallTime now);

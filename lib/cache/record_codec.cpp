@@ -257,6 +257,7 @@ NextHopRecord read_next_hop(JsonFields& fields) {
     record.verdict = decode_verdict(fields);
     record.endpoints = decode_endpoints(fields);
     record.addresses_expire = fields.optional_time("addresses_expire");
+    record.tls_seen = fields.optional_time("tls_seen");
     return record;
 }
 
@@ -311,6 +312,7 @@ std::string encode(const NextHopRecord& record) {
     object["endpoints"] = std::move(endpoints);
     if (record.addresses_expire)
         object["addresses_expire"] = milliseconds(*record.addresses_expire);
+    if (record.tls_seen) object["tls_seen"] = milliseconds(*record.tls_seen);
     return json::serialize(object);
 }
 

@@ -366,6 +366,19 @@ std::vector<SettingRow> make_rows() {
              "Dovecot's log file, where that is another one; its failed handshakes count for the "
              "clients' networks (postfathom clients)."),
 
+        socket("tlsrpt.socket", POSTFATHOM_MEMBER(tlsrpt.socket),
+               "UNIX datagram socket for smtp_tlsrpt_socket_name of Postfix 3.10 and later, below "
+               "its queue directory; empty for none. Postfix sends its reports to one socket only.",
+               Empty::allowed),
+        socket_mode("tlsrpt.socket_mode", POSTFATHOM_MEMBER(tlsrpt.socket_mode),
+                    "Permissions of tlsrpt.socket."),
+        socket(
+            "tlsrpt.forward_to", POSTFATHOM_MEMBER(tlsrpt.forward_to),
+            "Socket of the TLSRPT collector that Postfix would otherwise send to (tlsrpt-collectd "
+            "of tlsrpt-reporter): each datagram is passed on as it came, without waiting; empty "
+            "for none.",
+            Empty::allowed),
+
         boolean(
             "socket_watch.enabled", POSTFATHOM_MEMBER(socket_watch.enabled),
             "Whether the kernel is asked for the counters of this host's own connections to and "
@@ -642,6 +655,13 @@ std::vector<SettingConflict> find_conflicts(const Settings& settings) {
         {"admin.socket", settings.admin.socket}};
     if (!settings.tables.socket.empty())
         sockets.emplace_back("tables.socket", settings.tables.socket);
+    const auto& tlsrpt = settings.tlsrpt;
+    if (!tlsrpt.socket.empty()) sockets.emplace_back("tlsrpt.socket", tlsrpt.socket);
+    if (!tlsrpt.forward_to.empty()) sockets.emplace_back("tlsrpt.forward_to", tlsrpt.forward_to);
+    if (!tlsrpt.forward_to.empty() && tlsrpt.socket.empty())
+        conflicts.push_back({"tlsrpt.forward_to", "tlsrpt.socket",
+                             "expected tlsrpt.socket beside it, found none; nothing would come in "
+                             "to be passed on"});
     for (auto later = sockets.begin(); later != sockets.end(); ++later)
         for (auto earlier = sockets.begin(); earlier != later; ++earlier)
             if (earlier->second == later->second)

@@ -72,6 +72,14 @@ struct Settings {
         bool operator==(const MailLog&) const = default;
     } mail_log;
 
+    // Postfix's own reports of TLS handshakes (probes/tlsrpt_feed.hpp).
+    struct Tlsrpt {
+        std::string socket;  // UNIX datagram, bound by probed; empty: none
+        std::string socket_mode = "0660";
+        std::string forward_to;  // the socket of a TLSRPT collector; empty: none
+        bool operator==(const Tlsrpt&) const = default;
+    } tlsrpt;
+
     // What the kernel tells of live mail connections (probes/socket_watch.hpp).
     struct SocketWatching {
         bool enabled = true;

@@ -60,8 +60,10 @@ std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
     bool had_tls = false;
     for (const auto& endpoint : endpoints) {
         if (endpoint.verdict.id == DiagnosisId::starttls_missing) return std::nullopt;
+        // Postfix tells of the next hop only: this server is known to have offered STARTTLS.
+        const bool told = next_hop.tls_seen > now - limits.good_expire && endpoint.starttls_seen;
         had_tls = had_tls || (transport_ill(endpoint.verdict, now, limits) &&
-                              handshake_was_completed(endpoint));
+                              (told || handshake_was_completed(endpoint)));
     }
     if (!had_tls) return std::nullopt;
     return SuggestedLevel::raise(floor, TlsLevel::encrypt);

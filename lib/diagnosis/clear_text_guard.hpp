@@ -22,8 +22,9 @@ bool fails_for_transport(DiagnosisId id);
 bool handshake_was_completed(const EndpointRecord& endpoint);
 
 // The level to ask for, which is never below the floor. Nothing unless the next hop is ill for a
-// transport reason now, a handshake was completed with an endpoint that is, and none of its
-// endpoints is known to go without TLS, since mail may rightly go there in clear text.
+// transport reason now, a handshake was completed with an endpoint that is, or with some endpoint,
+// as Postfix told of late, while that one offered STARTTLS, and none of its endpoints is known to
+// go without TLS, since mail may rightly go there in clear text.
 std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
                                           const std::vector<EndpointRecord>& endpoints,
                                           TlsLevel floor, WallTime now, const AgeLimits& limits);

@@ -96,6 +96,9 @@ struct NextHopRecord {
     KnownVerdict verdict;                      // the worst of its endpoints
     std::vector<Endpoint> endpoints;           // in MX order
     std::optional<WallTime> addresses_expire;  // the resolver's TTL
+    // When Postfix last told of a TLS handshake with one of its servers that was completed
+    // (TLSRPT).
+    std::optional<WallTime> tls_seen{};
     bool operator==(const NextHopRecord&) const = default;
 };
 

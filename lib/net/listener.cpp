@@ -216,18 +216,27 @@ Result<int> listen_unix(const SocketPlace& place) {
     return bound->release();
 }
 
-Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode) {
+namespace {
+
+Result<int> open_for_postfix(Result<int> (*open)(const SocketPlace&), const std::string& path,
+                             mode_t mode) {
     const bool has_group = ::getgrnam("postfix") != nullptr;
-    auto listening = listen_unix({path, mode, "", has_group ? "postfix" : ""});
+    auto listening = open({path, mode, "", has_group ? "postfix" : ""});
     if (listening || !has_group || ::geteuid() == 0) return listening;
     // Not a member of the group: the operator may have arranged access otherwise.
-    auto as_we_are = listen_unix({path, mode, "", ""});
+    auto as_we_are = open({path, mode, "", ""});
     if (!as_we_are) return listening;
     log::warning(
         "{}: cannot give the socket to group postfix ({}); see that user postfix may "
         "connect to it",
         path, listening.error().message);
     return as_we_are;
+}
+
+}  // namespace
+
+Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode) {
+    return open_for_postfix(&listen_unix, path, mode);
 }
 
 Result<int> listen_tcp(const IpAddress& address, std::uint16_t port) {
@@ -276,6 +285,10 @@ Result<int> bind_unix_datagram(const SocketPlace& place) {
     auto bound = bind_at(place, SOCK_DGRAM);
     if (!bound) return tl::make_unexpected(bound.error());
     return bound->release();
+}
+
+Result<int> bind_unix_datagram_for_postfix(const std::string& path, mode_t mode) {
+    return open_for_postfix(&bind_unix_datagram, path, mode);
 }
 
 }  // namespace postfathom

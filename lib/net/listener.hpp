@@ -43,5 +43,6 @@ void raise_descriptor_limit();
 
 // A bound UNIX datagram socket, likewise.
 Result<int> bind_unix_datagram(const SocketPlace& place);
+Result<int> bind_unix_datagram_for_postfix(const std::string& path, mode_t mode);
 
 }  // namespace postfathom

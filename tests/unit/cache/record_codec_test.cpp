@@ -78,6 +78,8 @@ void mutate(const Record& record, Result<Record> (*decode)(std::string_view)) {
 TEST_CASE("every record reads as it was written") {
     auto next_hop = sample::next_hop("example.org");
     CHECK(decode_next_hop(encode(next_hop)) == next_hop);
+    next_hop.tls_seen = sample::at(1'795'403'700);
+    CHECK(decode_next_hop(encode(next_hop)) == next_hop);
     next_hop.addresses_expire.reset();
     next_hop.endpoints.clear();
     next_hop.verdict = sample::healthy();

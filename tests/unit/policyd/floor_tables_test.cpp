@@ -136,6 +136,23 @@ TEST_CASE("table tls, over every diagnosis, severity, age, floor and history, on
     CHECK(answers > 100);
 }
 
+TEST_CASE(
+    "a handshake that Postfix told of counts, with a server that offered STARTTLS, for a while") {
+    auto cache =
+        cache_with("example.org", verdict_of(DiagnosisId::peer_stall, Severity::critical), {});
+    auto& next_hop = cache.next_hops.at("example.org");
+    const auto& age = AgeLimits{};
+    REQUIRE(tls("example.org", cache) == "-");
+    next_hop.tls_seen = now - 60s;
+    CHECK(tls("example.org", cache) == "-");
+    cache.endpoints[0].starttls_seen = now - 86400s;
+    CHECK(tls("example.org", cache) == "encrypt");
+    next_hop.tls_seen = now - age.good_expire;
+    CHECK(tls("example.org", cache) == "-");
+    next_hop.tls_seen.reset();
+    CHECK(tls("example.org", cache) == "-");
+}
+
 TEST_CASE("only a probe that completed a handshake tells that TLS works") {
     const auto completed = [](DiagnosisId id) {
         return handshake_was_completed({server, hole, {}, {past(id)}, {}});
