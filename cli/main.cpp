@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line of `postfathom`. The only file that includes CLI11, which is heavy.
+// The command line of `postfathom`: each command adds itself in a function of its own. The only
+// file that includes CLI11, which is heavy.
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <vector>
 
 #include "cli/commands.hpp"
 #include "lib/config/load.hpp"
@@ -11,30 +15,46 @@ namespace {
 
 using namespace postfathom;
 
-constexpr int exit_could_not_tell = 3;  // of `probe`, as monitoring plugins have it
+constexpr int exit_could_not_tell = 3;  // of `probe` and `check`, as monitoring plugins have it
 
-struct CommandLine {
-    std::string config_file = default_config_file;
-    std::string checked_file;
-    ProbeOptions probe;
-    ShowOptions show;
-    LogOptions log;
-
-    CLI::App app{"Sounds the path that mail takes: path MTU and TLS handshake of mail servers."};
-    CLI::App* probe_command = nullptr;
-    CLI::App* show_command = nullptr;
-    CLI::App* list_command = nullptr;
-    CLI::App* watch_command = nullptr;
-    CLI::App* log_command = nullptr;
-    CLI::App* config_command = nullptr;
-    CLI::App* config_check_command = nullptr;
-    CLI::App* config_show_command = nullptr;
+struct Command {
+    CLI::App* app = nullptr;
+    std::function<int(const Settings&)> run;
+    bool needs_settings = true;
+    bool for_monitoring = false;  // what it could not do is a 3
 };
 
+struct CommandLine {
+    CLI::App app{"Sounds the path that mail takes: path MTU and TLS handshake of mail servers."};
+    std::string config_file = default_config_file;
+    std::vector<Command> commands;
+
+    CLI::App* add(const std::string& name, const std::string& description,
+                  std::function<int(const Settings&)> run) {
+        auto* command = app.add_subcommand(name, description);
+        commands.push_back({command, std::move(run)});
+        return command;
+    }
+    const Command* chosen() const {
+        for (const auto& command : commands)
+            if (command.app->parsed()) return &command;
+        return nullptr;
+    }
+};
+
+void add_json(CLI::App* command, bool& json) { command->add_flag("--json", json, "Print JSON"); }
+
+void add_next_hop(CLI::App* command, std::string& next_hop) {
+    command->add_option("next-hop", next_hop, "As `postfathom list` prints it")->required();
+}
+
 void add_probe(CommandLine& line) {
-    auto* command = line.app.add_subcommand(
-        "probe", "Probe a destination now and say what is wrong with the way to it");
-    auto& options = line.probe;
+    const auto shared = std::make_shared<ProbeOptions>();
+    auto& options = *shared;
+    auto* command =
+        line.add("probe", "Probe a destination now and say what is wrong with the way to it",
+                 [shared](const Settings& settings) { return run_probe(*shared, settings); });
+    line.commands.back().for_monitoring = true;
     command
         ->add_option(
             "destination", options.destination,
@@ -68,65 +88,106 @@ void add_probe(CommandLine& line) {
     command->footer(
         "Exit status: 0 healthy or a notice, 1 warning, 2 critical, 3 could not tell. With\n"
         "--compare the worst of the open ports counts; closed ones only when all are.\n"
-        "Needs no daemon and no privileges; sends no mail.");
-    line.probe_command = command;
+        "Needs no daemon and no privileges; sends no mail.\n\n"
+        "Examples:\n"
+        "  postfathom probe example.org\n"
+        "  postfathom probe '[mail.example.org]:587' --json\n"
+        "  postfathom probe --compare mail.example.org");
 }
 
 void add_show(CommandLine& line) {
-    line.show_command =
-        line.app.add_subcommand("show", "Show what postfathom-probed knows of a next hop");
-    line.show_command->add_option("next-hop", line.show.next_hop, "As `postfathom list` prints it")
-        ->required();
-    line.list_command = line.app.add_subcommand("list", "List the next hops that are known");
-    line.list_command->add_flag(
-        "--clients", line.show.clients,
+    const auto options = std::make_shared<ShowOptions>();
+    auto* command =
+        line.add("show", "Show what postfathom-probed knows of a next hop",
+                 [options](const Settings& settings) { return run_show(*options, settings); });
+    add_next_hop(command, options->next_hop);
+    add_json(command, options->json);
+    command->footer(
+        "A recipient's domain stands for the next hop that its mail goes to.\n\n"
+        "Examples:\n"
+        "  postfathom show example.org\n"
+        "  postfathom show --json '[mail.example.org]:587'");
+}
+
+void add_list(CommandLine& line) {
+    const auto options = std::make_shared<ShowOptions>();
+    auto* command =
+        line.add("list", "List the next hops that are known", [options](const Settings& settings) {
+            return options->clients ? run_list_clients(*options, settings)
+                                    : run_list(*options, settings);
+        });
+    command->add_flag(
+        "--clients", options->clients,
         "List the networks that mail comes from instead, with their sessions of one to two days");
-    line.watch_command =
-        line.app.add_subcommand("watch", "Print probes and changed verdicts as they happen");
-    for (auto* command : {line.show_command, line.list_command, line.watch_command})
-        command->add_flag("--json", line.show.json, "Print JSON");
+    add_json(command, options->json);
+    command->footer(
+        "Examples:\n"
+        "  postfathom list\n"
+        "  postfathom list --clients --json");
+}
+
+void add_watch(CommandLine& line) {
+    const auto options = std::make_shared<ShowOptions>();
+    auto* command =
+        line.add("watch", "Print probes and changed verdicts as they happen",
+                 [options](const Settings& settings) { return run_watch(*options, settings); });
+    add_json(command, options->json);
+    command->footer(
+        "Until it is interrupted, or the daemon ends.\n\n"
+        "Examples:\n"
+        "  postfathom watch\n"
+        "  postfathom watch --json >>events.json");
 }
 
 void add_log(CommandLine& line) {
-    line.log_command = line.app.add_subcommand(
-        "log", "Say what a past mail log tells of each destination, and what to probe");
-    line.log_command
-        ->add_option("file", line.log.file,
+    const auto options = std::make_shared<LogOptions>();
+    auto* command =
+        line.add("log", "Say what a past mail log tells of each destination, and what to probe",
+                 [options](const Settings&) { return run_log(*options); });
+    line.commands.back().needs_settings = false;
+    command
+        ->add_option("file", options->file,
                      "The log, or - for standard input (zcat FILE | postfathom log -)")
         ->required();
-    line.log_command->add_flag("--json", line.log.json, "Print JSON");
-    line.log_command->footer(
+    add_json(command, options->json);
+    command->footer(
         "Reads Postfix's and Dovecot's lines as postlogd, syslog and `journalctl -o short-iso` "
         "write\n"
-        "them. A log proves nothing about a path: what it says is suspected, a probe tells.");
+        "them. A log proves nothing about a path: what it says is suspected, a probe tells.\n\n"
+        "Examples:\n"
+        "  postfathom log /var/log/mail.log\n"
+        "  zcat /var/log/mail.log.2.gz | postfathom log -");
 }
 
 void add_config(CommandLine& line) {
-    line.config_command = line.app.add_subcommand("config", "Check or show the configuration");
-    line.config_command->require_subcommand(1);
-    line.config_check_command = line.config_command->add_subcommand(
-        "check", "Check a file; exit status 78 when it has faults");
-    line.config_check_command->add_option("file", line.checked_file, "The file")->required();
-    line.config_show_command =
-        line.config_command->add_subcommand("show", "Print every setting with its effective value");
+    struct Options {
+        std::string file;
+        CLI::App* check = nullptr;
+    };
+    const auto options = std::make_shared<Options>();
+    auto* command = line.app.add_subcommand("config", "Check or show the configuration");
+    command->require_subcommand(1);
+    auto* check =
+        command->add_subcommand("check", "Check a file; exit status 78 when it has faults");
+    check->add_option("file", options->file, "The file")->required();
+    auto* show = command->add_subcommand("show", "Print every setting with its effective value");
+    command->footer(
+        "Examples:\n"
+        "  postfathom config check /etc/postfathom/postfathom.toml\n"
+        "  postfathom config show");
+    line.commands.push_back(
+        {check, [options](const Settings&) { return run_config_check(options->file); }, false});
+    line.commands.push_back({show, run_config_show});
 }
 
 int run(const CommandLine& line) {
-    if (*line.config_command && *line.config_check_command)
-        return run_config_check(line.checked_file);
-    if (*line.log_command) return run_log(line.log);
+    const auto* command = line.chosen();
+    if (command == nullptr) return exit_usage;
+    if (!command->needs_settings) return command->run({});
     const auto settings = load_settings_or_defaults(line.config_file);
-    if (!settings) {
-        fmt::print(stderr, "{}\n", settings.error().message);
-        return *line.probe_command ? exit_could_not_tell : exit_config;
-    }
-    if (*line.probe_command) return run_probe(line.probe, *settings);
-    if (*line.show_command) return run_show(line.show, *settings);
-    if (*line.list_command)
-        return line.show.clients ? run_list_clients(line.show, *settings)
-                                 : run_list(line.show, *settings);
-    if (*line.watch_command) return run_watch(line.show, *settings);
-    return run_config_show(*settings);
+    if (settings) return command->run(*settings);
+    fmt::print(stderr, "{}\n", settings.error().message);
+    return command->for_monitoring ? exit_could_not_tell : exit_config;
 }
 
 }  // namespace
@@ -140,6 +201,8 @@ int main(int argc, char** argv) {
     line.app.fallthrough();
     add_probe(line);
     add_show(line);
+    add_list(line);
+    add_watch(line);
     add_log(line);
     add_config(line);
     try {
@@ -147,7 +210,8 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         const bool asked_for_help = line.app.exit(error) == 0;
         if (asked_for_help) return 0;
-        return line.probe_command->parsed() ? exit_could_not_tell : exit_usage;
+        const auto* command = line.chosen();
+        return command != nullptr && command->for_monitoring ? exit_could_not_tell : exit_usage;
     }
     return run(line);
 }
