@@ -43,6 +43,7 @@ json::value route_json(const std::optional<RouteRecord>& route) {
     object["transport"] = nullptr;
     if (!route->transport.empty()) object["transport"] = route->transport;
     object["learned_at"] = to_rfc3339(route->learned_at);
+    object["from_log"] = route->from_log;
     return object;
 }
 

@@ -122,8 +122,12 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
 void Daemon::on_log_line(std::string_view line) {
     ++counters_.log_lines;
     const auto parsed = parse_log_line(line);
-    if (!parsed) return note_client_trouble(line);
+    if (!parsed) {
+        observer_.other_line(line);
+        return note_client_trouble(line);
+    }
     wish(observer_.line(*parsed));
+    learn_route();
     if (const auto found = clear_text_.line(*parsed, Clock::now())) raise_alarm(*found);
 }
 

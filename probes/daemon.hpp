@@ -42,6 +42,7 @@ using ProbeFunction = std::function<boost::asio::awaitable<Report>(ProbeRequest,
 struct ResolvedAddresses {
     std::vector<IpAddress> addresses;
     std::optional<std::chrono::seconds> ttl;
+    std::vector<std::string> names;  // of the servers
 };
 using ResolveFunction = std::function<boost::asio::awaitable<ResolvedAddresses>(NextHop)>;
 
@@ -114,6 +115,9 @@ class Daemon {
   private:
     void wish(const std::vector<ProbeWish>& wishes);
     void note_client_trouble(std::string_view line);
+    void learn_route();
+    boost::asio::awaitable<void> confirm_route(LoggedRoute found);
+    void keep_route(RouteRecord route);
     void note_tls_success(const std::string& domain);
     boost::asio::awaitable<void> confirm(ProbePlace place);
     Schedule::Accepted request(ProbePlace place, ProbeReason reason);
@@ -154,6 +158,7 @@ class Daemon {
     Observer observer_;
     ClearTextWatch clear_text_;
     TlsHistory tls_history_;
+    std::size_t confirming_routes_ = 0;
     Pace confirmations_;
     std::set<std::string> confirming_;  // next hops of TLS reports that are looked up
     Pace alarms_;

@@ -72,9 +72,11 @@ asio::awaitable<ResolvedAddresses> addresses_of(std::shared_ptr<Resolver> resolv
     ResolvedAddresses result;
     if (!found) co_return result;
     result.ttl = found->ttl;
-    for (const auto& host : found->hosts)
+    for (const auto& host : found->hosts) {
         result.addresses.insert(result.addresses.end(), host.addresses.begin(),
                                 host.addresses.end());
+        result.names.push_back(host.name);
+    }
     co_return result;
 }
 

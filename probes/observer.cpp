@@ -90,6 +90,7 @@ std::optional<ProbePlace> SeenPlaces::find_host(std::string_view host,
 }
 
 std::vector<ProbeWish> Observer::line(const LogLine& line) {
+    delivered_.reset();
     if (const auto* status = std::get_if<DeliveryStatus>(&line.event))
         return outcome(line, *status);
     if (const auto* ill = std::get_if<Trouble>(&line.event)) trouble(line.pid, *ill);
@@ -108,18 +109,23 @@ Observer::Delivery& Observer::delivery_of(std::uint32_t pid) {
     return deliveries_[pid];
 }
 
+// An smtp(8) process serves one delivery at a time: after an outcome comes the next one.
+Observer::Delivery& Observer::next_delivery_of(std::uint32_t pid) {
+    auto& delivery = delivery_of(pid);
+    if (!delivery.reported.empty()) delivery = Delivery{};
+    return delivery;
+}
+
 void Observer::trouble(std::uint32_t pid, const Trouble& trouble) {
     ++counters_.troubles;
-    auto& delivery = delivery_of(pid);
-    // An smtp(8) process serves one delivery at a time: after an outcome comes the next one.
-    if (!delivery.reported.empty()) delivery = Delivery{};
+    auto& delivery = next_delivery_of(pid);
+    delivery.clean = false;
     if (trouble.peer && worth_a_look(trouble.kind)) add_peer(delivery.ill_peers, *trouble.peer);
 }
 
 // A second attempt at the same address went well, e.g. without a middlebox's bad day.
 void Observer::established(std::uint32_t pid, const LoggedPeer& peer) {
-    auto& delivery = delivery_of(pid);
-    if (!delivery.reported.empty()) delivery = Delivery{};
+    auto& delivery = next_delivery_of(pid);
     if (delivery.tls_peers.size() < max_peers) delivery.tls_peers.push_back(peer.address);
     std::erase_if(delivery.ill_peers, [&](const LoggedPeer& ill) {
         return ill.address == peer.address && (!ill.port || ill.port == peer.port);
@@ -130,7 +136,10 @@ ProbePlace Observer::place_for(const std::string& domain,
                                const std::optional<LoggedPeer>& peer) const {
     ProbePlace place;
     if (peer) place.peer = endpoint_of(*peer);
-    if (const auto route = cache_.route(domain)) {
+    // The log's own conclusions hold as long as the log agrees.
+    if (const auto route = cache_.route(domain);
+        route &&
+        (!route->from_log || !peer || to_string(next_hop_of_relay(*peer)) == route->next_hop)) {
         place.next_hop = route->next_hop;
         place.verbatim = route->verbatim;
         return place;
@@ -171,8 +180,10 @@ std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStat
 
     std::vector<LoggedPeer> ill_peers;
     bool handshake_seen = false;
+    bool clean = sent;
     if (found != deliveries_.end()) {
         ill_peers = found->second.ill_peers;
+        clean = clean && found->second.clean;
         const auto& seen = found->second.tls_peers;
         handshake_seen = status.relay &&
                          std::find(seen.begin(), seen.end(), status.relay->address) != seen.end();
@@ -185,6 +196,8 @@ std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStat
         if (status.relay && ill_peers.empty()) add_peer(ill_peers, *status.relay);
     }
 
+    if (clean && line.program == "smtp" && status.relay && status.relay->port)
+        delivered_ = {status.recipient_domain, line.queue_id, *status.relay};
     const auto place = place_for(status.recipient_domain, status.relay);
     if (status.relay && !place.next_hop.empty()) places_.note(place);
 
@@ -201,6 +214,48 @@ std::vector<ProbeWish> Observer::outcome(const LogLine& line, const DeliveryStat
     if (sent && ill_peers.empty() && status.relay && mended(place))
         wishes.push_back({place, ProbeReason::recovered, handshake_seen});
     return wishes;
+}
+
+void Observer::other_line(std::string_view line) {
+    delivered_.reset();
+    const auto head = take_head(line);
+    if (!head || head->pid == 0 || head->program != "smtp") return;
+    // "host HOST[ADDR] said: 450 ... (in reply to RCPT TO command)": Postfix tries the next server,
+    // and smtp_fallback_relay in the end.
+    if (!take_queue_id(line).empty() && line.starts_with("host "))
+        next_delivery_of(head->pid).clean = false;
+}
+
+std::optional<LoggedRoute> Observer::logged_route(CacheChange& change, WallTime now) {
+    constexpr std::chrono::hours refresh_after{24};
+    const auto delivered = std::exchange(delivered_, std::nullopt);
+    // What listens on this host is a content filter, and the message will be seen again behind it.
+    if (!delivered || delivered->relay.address.is_loopback()) return std::nullopt;
+    const auto& domain = delivered->domain;
+    const auto parsed = parse_next_hop(domain);
+    if (!parsed || parsed->literal || parsed->port || parsed->host != domain) return std::nullopt;
+    const auto& relay = delivered->relay;
+    const auto next_hop = next_hop_of_relay(relay);
+    if (relay.host == "unknown" || next_hop.host == domain) return std::nullopt;
+
+    const auto known = cache_.route(domain);
+    if (known && !known->from_log) return std::nullopt;
+    RouteRecord route{domain, to_string(next_hop), to_string(next_hop), "smtp", now, true};
+    if (find_route(routes_, domain) != nullptr) {
+        if (known) change.lost_routes.push_back(domain);
+        return std::nullopt;
+    }
+    if (known && known->next_hop != route.next_hop) {
+        change.lost_routes.push_back(domain);
+        ways_.doubt(domain);
+        return std::nullopt;
+    }
+    if (known) {
+        if (known->learned_at <= now - refresh_after) change.routes.push_back(std::move(route));
+        return std::nullopt;
+    }
+    if (!ways_.add(domain, route.next_hop, delivered->queue_id)) return std::nullopt;
+    return LoggedRoute{std::move(route), relay, !next_hop.port};
 }
 
 std::vector<ProbeWish> Observer::notice(const Notice& notice, CacheChange& change, WallTime now) {

@@ -18,6 +18,7 @@
 #include "lib/mail_log/lines.hpp"
 #include "lib/mail_log/tls_report.hpp"
 #include "lib/net/notice.hpp"
+#include "probes/logged_routes.hpp"
 #include "probes/schedule.hpp"
 
 namespace postfathom {
@@ -52,19 +53,35 @@ class SeenPlaces {
     std::unordered_map<std::string, std::list<ProbePlace>::iterator> by_name_;
 };
 
+// What deliveries in the log tell of the way to a recipient domain.
+struct LoggedRoute {
+    RouteRecord route;
+    LoggedPeer relay;
+    // On port 25 it may be one of the domain's own servers: a look at the DNS has to tell that it
+    // is none.
+    bool to_confirm = false;
+};
+
 class Observer {
   public:
     static constexpr std::size_t max_processes = 4096;  // smtp(8) processes remembered
     static constexpr std::size_t max_peers = 5;         // of one delivery; smtp_mx_address_limit
     static constexpr std::size_t max_places = 20'000;
+    static constexpr std::size_t max_ways = 20'000;
 
-    explicit Observer(const CacheReader& cache) : cache_(cache), places_(max_places) {}
+    explicit Observer(const CacheReader& cache)
+        : cache_(cache), places_(max_places), ways_(max_ways) {}
 
     // Those of the configuration: the operator says that mail goes there.
     void set_routes(std::vector<ConfiguredRoute> routes) { routes_ = std::move(routes); }
 
     // What a line of the mail log makes worth probing.
     std::vector<ProbeWish> line(const LogLine& line);
+    // A line that tells nothing of an outcome or of trouble with the transport, but perhaps that a
+    // server refused something before another took the message.
+    void other_line(std::string_view line);
+    // The route that the last line made certain. One that it disproved goes into `change`.
+    std::optional<LoggedRoute> logged_route(CacheChange& change, WallTime now);
 
     // Likewise a notice. A learned route goes into `change`.
     std::vector<ProbeWish> notice(const Notice& notice, CacheChange& change, WallTime now);
@@ -98,6 +115,7 @@ class Observer {
         std::vector<IpAddress> tls_peers;  // whose handshake was completed
         std::string reported;              // queue id whose outcome was logged
         bool sent = false;                 // and that outcome
+        bool clean = true;                 // no server had any trouble, or said no
 
         // The outcome now logged is that of a later delivery: of another message, or of the same
         // one tried again.
@@ -110,6 +128,7 @@ class Observer {
     void established(std::uint32_t pid, const LoggedPeer& peer);
     std::vector<ProbeWish> outcome(const LogLine& line, const DeliveryStatus& status);
     Delivery& delivery_of(std::uint32_t pid);
+    Delivery& next_delivery_of(std::uint32_t pid);
     bool mended(const ProbePlace& place) const;
     std::optional<ProbePlace> place_of_report(const std::string& host,
                                               const std::optional<LoggedPeer>& peer) const;
@@ -122,6 +141,14 @@ class Observer {
     std::deque<std::uint32_t> pids_;  // oldest first
     SeenPlaces places_;
     std::vector<ConfiguredRoute> routes_;
+    // The last outcome, where it was one to learn from.
+    struct Delivered {
+        std::string domain;
+        std::string queue_id;
+        LoggedPeer relay;
+    };
+    std::optional<Delivered> delivered_;
+    LoggedRoutes ways_;
     Counters counters_;
 };
 

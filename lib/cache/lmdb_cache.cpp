@@ -87,7 +87,8 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         leave_removed_file();
         if (auto room = keep_bytes(); !room) return room;
         if (auto room = keep_entries(change); !room) return room;
-        return write([&records](WriteTransaction& writing) {
+        return write([&records, &change](WriteTransaction& writing) {
+            for (const auto& domain : change.lost_routes) writing.remove(Table::route, domain);
             for (const auto& record : *records) writing.put(record.table, record.key, record.value);
         });
     }

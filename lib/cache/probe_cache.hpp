@@ -101,6 +101,7 @@ struct CacheChange {
     std::vector<EndpointRecord> endpoints;
     std::vector<PathRecord> paths;
     std::vector<RouteRecord> routes;
+    std::vector<std::string> lost_routes{};  // domains whose mail goes another way now
     std::vector<ClientRecord> clients{};
     struct Report {
         std::string next_hop;

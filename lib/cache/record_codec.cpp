@@ -295,6 +295,7 @@ RouteRecord read_route(JsonFields& fields) {
     record.verbatim = fields.text_or_empty("verbatim", max_verbatim_text);
     record.transport = fields.text_or_empty("transport", max_transport_text);
     record.learned_at = fields.time("learned_at");
+    record.from_log = fields.flag("from_log");
     return record;
 }
 
@@ -358,6 +359,7 @@ std::string encode(const RouteRecord& record) {
     if (!record.transport.empty())
         object["transport"] = printable(record.transport, max_transport_text);
     object["learned_at"] = milliseconds(record.learned_at);
+    if (record.from_log) object["from_log"] = true;
     return json::serialize(object);
 }
 

@@ -158,6 +158,8 @@ struct RouteRecord {
     std::string verbatim;   // as Postfix spelled it; the key of smtp_tls_policy_maps
     std::string transport;  // "smtp", "relay", ...; empty when unknown
     WallTime learned_at{};
+    // Concluded from deliveries in the log: the server is certain, brackets are not.
+    bool from_log = false;
     bool operator==(const RouteRecord&) const = default;
 };
 

@@ -131,6 +131,11 @@ TEST_CASE("the way of mail is the route with its next hop's verdict, always the 
     CHECK(reader->way("example.com")->verdict == sample::black_hole(1004));
     REQUIRE(writer->forget("[mail.example.org]"));
     CHECK(reader->way("example.com") == unknown);
+    CacheChange gone;
+    gone.lost_routes = {"example.com", "never.example"};
+    REQUIRE(writer->store(gone));
+    CHECK_FALSE(reader->way("example.com"));
+    CHECK(writer->counters().routes == 0);
 }
 
 TEST_CASE("ways are right when there are more, and longer ones, than are remembered") {

@@ -104,6 +104,8 @@ TEST_CASE("every record reads as it was written") {
 
     auto route = sample::route("example.com");
     CHECK(decode_route(encode(route)) == route);
+    route.from_log = true;
+    CHECK(decode_route(encode(route)) == route);
     route.transport.clear();
     route.verbatim.clear();
     CHECK(decode_route(encode(route)) == route);

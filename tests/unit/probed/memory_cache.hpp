@@ -78,6 +78,7 @@ class MemoryCache : public CacheWriter {
             });
             path_records.push_back(record);
         }
+        for (const auto& domain : change.lost_routes) routes.erase(domain);
         for (const auto& record : change.routes) routes[record.domain] = record;
         for (const auto& record : change.clients) clients[record.network] = record;
         for (const auto& record : change.reports) reports[record.next_hop] = record.json;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the daemon learns from the log of the ways that mail takes: policyd asks for a recipient
+// domain, and where Postfix sends all mail to a relay, nothing else tells without the milter.
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "lib/base/log.hpp"
+#include "lib/net/deadline.hpp"
+#include "probes/daemon.hpp"
+
+namespace postfathom {
+
+namespace {
+
+// What is left out comes again with more deliveries.
+constexpr std::size_t max_confirming_routes = 16;
+constexpr std::chrono::seconds confirm_limit{30};
+
+bool belongs_to(const LoggedPeer& relay, const ResolvedAddresses& domain) {
+    if (std::find(domain.addresses.begin(), domain.addresses.end(), relay.address) !=
+        domain.addresses.end())
+        return true;
+    return std::any_of(domain.names.begin(), domain.names.end(),
+                       [&](const std::string& name) { return same_owner(name, relay.host); });
+}
+
+}  // namespace
+
+void Daemon::learn_route() {
+    CacheChange change;
+    auto found = observer_.logged_route(change, wall_now());
+    for (const auto& domain : change.lost_routes)
+        log::debug("{}: its mail goes another way now", domain);
+    if (!change.lost_routes.empty() || !change.routes.empty()) store(change);
+    if (!found) return;
+    if (!found->to_confirm) return keep_route(std::move(found->route));
+    if (confirming_routes_ >= max_confirming_routes) return;
+    ++confirming_routes_;
+    boost::asio::co_spawn(io_, confirm_route(std::move(*found)), boost::asio::detached);
+}
+
+// A domain whose own servers are not known, now or at all, tells nothing.
+boost::asio::awaitable<void> Daemon::confirm_route(LoggedRoute found) {
+    ResolvedAddresses own;
+    if (const auto next_hop = parse_next_hop(found.route.domain)) {
+        auto work = resolve_(*next_hop);
+        auto resolved = co_await with_deadline(confirm_limit, std::move(work));
+        if (resolved) own = std::move(*resolved);
+    }
+    --confirming_routes_;
+    if (own.addresses.empty() || belongs_to(found.relay, own)) co_return;
+    // The milter knows better, if it spoke meanwhile.
+    if (const auto known = cache_.route(found.route.domain); known && !known->from_log) co_return;
+    keep_route(std::move(found.route));
+}
+
+void Daemon::keep_route(RouteRecord route) {
+    log::debug("{}: its mail goes to {}, says the log", route.domain, route.next_hop);
+    CacheChange change;
+    change.routes.push_back(std::move(route));
+    store(change);
+}
+
+}  // namespace postfathom
