@@ -15,8 +15,12 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <filesystem>
+#include <iterator>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/base/descriptor.hpp"
@@ -41,25 +45,53 @@ constexpr auto keep_previous = 60s;
 constexpr auto save_every = 10s;
 constexpr std::size_t most_neighbours = 10'000;  // files of the directory that are looked at
 
-// The file that had this position, wherever it was renamed to in `directory`.
-std::optional<OpenLog> find_renamed(const std::string& directory, const std::string& name,
-                                    const FilePosition& position) {
+constexpr std::size_t most_rotated = max_positions - 1;
+
+struct Neighbour {
+    std::string path;
+    struct stat status{};
+};
+
+// Regular files of `directory` whose names begin like that of the log: what it may have been
+// renamed to.
+std::vector<Neighbour> neighbours(const std::string& directory, const std::string& name) {
+    std::vector<Neighbour> found;
     std::error_code error;
     std::size_t seen = 0;
     for (std::filesystem::directory_iterator it(directory, error), end;
          !error && it != end && seen < most_neighbours; it.increment(error), ++seen) {
-        const auto path = it->path().string();
-        struct stat status{};
-        if (!it->path().filename().string().starts_with(name) ||
-            ::stat(path.c_str(), &status) != 0 || status.st_ino != position.inode ||
-            status.st_dev != position.device || !S_ISREG(status.st_mode))
-            continue;
-        Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-        if (!file || ::fstat(file.get(), &status) != 0) continue;
-        OpenLog log(std::move(file), status);
-        if (log.same_as(position)) return log;
+        if (!it->path().filename().string().starts_with(name)) continue;
+        Neighbour neighbour{it->path().string()};
+        if (::stat(neighbour.path.c_str(), &neighbour.status) == 0 &&
+            S_ISREG(neighbour.status.st_mode))
+            found.push_back(std::move(neighbour));
     }
-    return std::nullopt;
+    return found;
+}
+
+std::optional<OpenLog> open_neighbour(const Neighbour& neighbour) {
+    Descriptor file(::open(neighbour.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat status{};
+    if (!file || ::fstat(file.get(), &status) != 0 || status.st_ino != neighbour.status.st_ino)
+        return std::nullopt;
+    return OpenLog(std::move(file), status);
+}
+
+bool earlier(const timespec& a, const timespec& b) {
+    return std::pair(a.tv_sec, a.tv_nsec) < std::pair(b.tv_sec, b.tv_nsec);
+}
+
+// logrotate(8), savelog(8) and newsyslog(8): "mail.log.1", "mail.log-20261123"; compressed files
+// end in letters.
+bool is_rotated_name(std::string_view path, std::string_view log_path) {
+    const auto slash = path.rfind('/');
+    const auto begin = log_path.rfind('/');
+    auto name = path.substr(slash == path.npos ? 0 : slash + 1);
+    const auto log_name = log_path.substr(begin == log_path.npos ? 0 : begin + 1);
+    if (!name.starts_with(log_name)) return false;
+    name.remove_prefix(log_name.size());
+    return name.size() > 1 && (name.front() == '.' || name.front() == '-') &&
+           name.find_first_not_of("0123456789-.", 1) == name.npos;
 }
 
 }  // namespace
@@ -87,7 +119,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     asio::steady_timer timer;
     alignas(inotify_event) std::array<char, 4096> events{};
     std::optional<OpenLog> current;
-    std::optional<OpenLog> previous;  // renamed, and perhaps still written to
+    std::deque<OpenLog> rotated;  // oldest first; the last one is perhaps still written to
     bool running = false;
     bool reading = false;  // on_line may ask for poll()
     bool turn_posted = false;
@@ -95,14 +127,18 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     // What is in the file before we first open it is old, unless the file appeared later.
     bool from_the_start = false;
     std::vector<FilePosition> resume_at;  // from an earlier process, until the file is open
+    timespec resume_from{};               // when that wrote it
     std::string saved;                    // what the position file holds
     Clock::time_point saved_at{};
     bool complained_of_position = false;
 
     void start() {
         running = true;
-        if (!position_file.empty() && !current)
+        if (!position_file.empty() && !current) {
             resume_at = decode_positions(read_small_file(position_file).value_or(""));
+            struct stat status{};
+            if (::stat(position_file.c_str(), &status) == 0) resume_from = status.st_mtim;
+        }
         const int number = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         if (number >= 0) {
             notifications.assign(number);
@@ -126,7 +162,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     void release() {
         current.reset();
-        previous.reset();
+        rotated.clear();
     }
 
     void watch(const std::string& what, std::uint32_t mask) {
@@ -158,7 +194,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     void save_position() {
         if (position_file.empty() || !current) return;
         std::vector<FilePosition> positions;
-        if (previous) positions.push_back(previous->position());
+        for (const auto& file : rotated) positions.push_back(file.position());
         positions.push_back(current->position());
         auto text = encode_positions(positions);
         if (text == saved) return;
@@ -175,19 +211,63 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     // `current` was opened for the first time. It may be another file than the one that an earlier
     // process read last, which was renamed then.
     void resume() {
-        const auto name = std::filesystem::path(path).filename().string();
+        const auto near = neighbours(directory, std::filesystem::path(path).filename().string());
         bool known = false;
+        auto read_until = resume_from;
+        bool found_last = false;
         for (const auto& position : resume_at) {
             if (current->same_as(position)) {
                 known = true;
                 current->seek_to(position);
-            } else if (auto renamed = find_renamed(directory, name, position)) {
-                previous = std::move(renamed);
-                previous->seek_to(position);
+                continue;
             }
+            const auto renamed = std::find_if(near.begin(), near.end(), [&](const auto& file) {
+                return file.status.st_ino == position.inode &&
+                       file.status.st_dev == position.device;
+            });
+            auto log = renamed != near.end() ? open_neighbour(*renamed) : std::nullopt;
+            if (!log) continue;
+            log->seek_to(position);
+            rotated.push_back(std::move(*log));
+            read_until = renamed->status.st_mtim;
+            found_last = position == resume_at.back();
         }
-        if (!known) current->seek_to_start();
+        if (!known) {
+            current->seek_to_start();
+            resume_between(near, read_until);
+            if (!found_last)
+                log::info(
+                    "{}: the file that was read last is not here any more; what was written "
+                    "to its end is not read",
+                    path);
+        }
         resume_at.clear();
+    }
+
+    // Renamed more than once meanwhile: the files between the one that was read last and the
+    // current one, the newest as far as the bound goes.
+    void resume_between(std::vector<Neighbour> near, const timespec& read_until) {
+        std::erase_if(near, [&](const Neighbour& file) {
+            const auto same = [&](const OpenLog& log) { return log.same_as(file.status); };
+            return !is_rotated_name(file.path, path) || !earlier(read_until, file.status.st_mtim) ||
+                   current->same_as(file.status) ||
+                   std::any_of(rotated.begin(), rotated.end(), same);
+        });
+        std::sort(near.begin(), near.end(), [](const Neighbour& a, const Neighbour& b) {
+            return earlier(b.status.st_mtim, a.status.st_mtim);
+        });
+        std::vector<OpenLog> between;  // newest first
+        off_t bytes = 0;
+        for (const auto& file : near) {
+            bytes += file.status.st_size;
+            if (bytes > OpenLog::most_past || rotated.size() + between.size() >= most_rotated) {
+                log::info("{}: older lines than those of the newest {} rotated files are not read",
+                          path, between.size());
+                break;
+            }
+            if (auto log = open_neighbour(file)) between.push_back(std::move(*log));
+        }
+        std::move(between.rbegin(), between.rend(), std::back_inserter(rotated));
     }
 
     // Reads within the bound, and comes back after other work when there is more.
@@ -206,14 +286,19 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         follow_rotation();
         std::size_t total = 0;
         // The older file first, so that lines stay in their order.
-        for (auto* file : {&previous, &current}) {
-            while (running && *file && total < bytes_per_turn) {
-                const auto bytes = (*file)->read(on_line);
+        const auto read = [&](OpenLog& file) {
+            while (running && total < bytes_per_turn) {
+                const auto bytes = file.read(on_line);
                 if (bytes == 0) break;
                 total += bytes;
             }
-        }
-        if (previous && Clock::now() - previous->last_growth() > keep_previous) previous.reset();
+        };
+        for (auto& file : rotated) read(file);
+        if (current) read(*current);
+        if (total < bytes_per_turn)
+            std::erase_if(rotated, [now = Clock::now()](const OpenLog& file) {
+                return now - file.last_growth() > keep_previous;
+            });
         reading = false;
         if (!running) release();
         return total;
@@ -237,7 +322,8 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
         if (!file) return complain(errno_error(errno, "open " + path).message);
         if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
-        if (current) previous = std::move(current);
+        if (current) rotated.push_back(std::move(*current));
+        if (rotated.size() > most_rotated) rotated.pop_front();
         current.emplace(std::move(file), status);
         if (!resume_at.empty())
             resume();

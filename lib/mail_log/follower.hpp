@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Follows a log file as it grows: through rotation (rename and create), truncation in place, and
 // times when it is missing or unreadable. Reports each complete line once. Starts at the end, or
-// where an earlier process ended, also when the file was renamed since.
+// where an earlier process ended, also when the file was renamed since, once or several times.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

@@ -15,11 +15,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <vector>
 
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/result.hpp"
+#include "lib/base/units.hpp"
 #include "lib/mail_log/journal_entry.hpp"
 #include "lib/mail_log/position.hpp"
 #include "lib/mail_log/scan.hpp"
@@ -44,17 +46,25 @@ struct Program {
     Descriptor output;
 };
 
-Result<Program> run_journalctl(const std::string& cursor) {
+// What is to be read: behind `cursor`, or from `since` (seconds since 1970) on, or only what is
+// new.
+struct Begin {
+    std::string cursor;
+    std::optional<std::int64_t> since;
+};
+
+Result<Program> run_journalctl(const Begin& begin) {
     std::vector<std::string> words{
         "journalctl",    "--follow",
         "--quiet",       "--no-pager",
         "--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_HOSTNAME"};
-    if (cursor.empty()) {
-        words.emplace_back("--lines=0");
-    } else {
-        words.push_back("--after-cursor=" + cursor);
-        words.emplace_back("--no-tail");  // all of them, not the last ten
-    }
+    // journalctl takes one of the two.
+    if (begin.since)
+        words.push_back(fmt::format("--since=@{}", *begin.since));
+    else if (!begin.cursor.empty())
+        words.push_back("--after-cursor=" + begin.cursor);
+    // All of them, not the last ten.
+    words.emplace_back(begin.since || !begin.cursor.empty() ? "--no-tail" : "--lines=0");
     words.emplace_back("SYSLOG_FACILITY=2");  // LOG_MAIL
     std::vector<char*> arguments;
     for (auto& word : words) arguments.push_back(word.data());
@@ -96,15 +106,19 @@ std::string how_it_ended(int status) {
 }  // namespace
 
 struct JournalFollower::State : std::enable_shared_from_this<State> {
-    State(asio::any_io_executor executor, OnLine report, std::string position)
+    State(asio::any_io_executor executor, OnLine report, std::string position, const Limits& most)
         : sink(std::move(report)),
           position_file(std::move(position)),
+          limits(most),
           output(executor),
           again(executor),
           save_timer(executor) {}
 
     OnLine sink;
     std::string position_file;
+    Limits limits;
+    std::uint64_t bytes_of_past = 0;      // since journalctl was started, until the past is read
+    std::chrono::microseconds present{};  // at its start
     asio::posix::stream_descriptor output;
     asio::steady_timer again;
     asio::steady_timer save_timer;
@@ -165,11 +179,37 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     void run() {
         started_at = Clock::now();
         new_entry = false;
-        auto program = run_journalctl(cursor);
+        bytes_of_past = 0;
+        present = std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::system_clock::now().time_since_epoch());
+        auto program = run_journalctl(begin());
         if (!program) return run_later(program.error().message);
         pid = program->pid;
         output.assign(program->output.release());
         wait_for_output();
+    }
+
+    Begin begin() const {
+        const auto earliest = present - limits.past;
+        const auto last = time_of_cursor(cursor);
+        if (cursor.empty() || !last || *last >= earliest) return {cursor, std::nullopt};
+        const auto wall = [](std::chrono::microseconds time) {
+            return to_rfc3339(WallTime(std::chrono::duration_cast<WallTime::duration>(time)));
+        };
+        log::info("the journal was last read at {}; what is older than {} is left out", wall(*last),
+                  wall(earliest));
+        return {cursor, std::chrono::duration_cast<std::chrono::seconds>(earliest).count()};
+    }
+
+    // Too much of the past: the rest of it is left out.
+    void skip_to_present() {
+        log::info(
+            "the journal holds more than {} bytes from before our start; the rest of them is "
+            "not read",
+            limits.bytes);
+        end_program();
+        cursor.clear();
+        run();
     }
 
     void run_later(const std::string& what) {
@@ -230,6 +270,12 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
             open = count > 0;
             total += static_cast<std::size_t>(count);
             take({chunk.data(), static_cast<std::size_t>(count)});
+            // An entry may have led to our end, and that of the program.
+            if (running && bytes_of_past > limits.bytes) {
+                reading = false;
+                skip_to_present();
+                return false;
+            }
         }
         reading = false;
         if (!running || open) return true;
@@ -265,6 +311,9 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     void report() {
         const auto entry = parse_journal_entry(partial);
         if (!entry) return;
+        // One without a time in its cursor counts as present.
+        if (time_of_cursor(entry->cursor).value_or(present) < present)
+            bytes_of_past += partial.size();
         new_entry = true;
         if (complained) log::info("the journal can be read again and is followed");
         complained = false;
@@ -276,8 +325,13 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
 
 JournalFollower::JournalFollower(asio::any_io_executor executor, OnLine on_line,
                                  std::string position_file)
+    : JournalFollower(std::move(executor), std::move(on_line), std::move(position_file), Limits{}) {
+}
+
+JournalFollower::JournalFollower(asio::any_io_executor executor, OnLine on_line,
+                                 std::string position_file, const Limits& limits)
     : state_(std::make_shared<State>(std::move(executor), std::move(on_line),
-                                     std::move(position_file))) {}
+                                     std::move(position_file), limits)) {}
 
 JournalFollower::~JournalFollower() {
     if (state_->running) state_->stop();

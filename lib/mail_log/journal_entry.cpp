@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <charconv>
 #include <cstdint>
 
+#include "lib/base/text.hpp"
 #include "lib/mail_log/scan.hpp"
 
 namespace postfathom {
@@ -60,6 +62,18 @@ bool one_word(std::string_view text) {
 bool is_cursor(std::string_view text) {
     return !text.empty() && text.size() <= max_cursor_bytes && text.front() != '-' &&
            std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
+std::optional<std::chrono::microseconds> time_of_cursor(std::string_view cursor) {
+    for (const auto part : split(cursor, ';')) {
+        if (!part.starts_with("t=")) continue;
+        std::int64_t value = 0;
+        const auto* end = part.data() + part.size();
+        const auto result = std::from_chars(part.data() + 2, end, value, 16);
+        if (result.ec != std::errc{} || result.ptr != end || value < 0) return std::nullopt;
+        return std::chrono::microseconds(value);
+    }
+    return std::nullopt;
 }
 
 std::optional<JournalEntry> parse_journal_entry(std::string_view text) {

@@ -2,6 +2,7 @@
 // One entry of `journalctl -o json` as a line of a mail log. Pure; any bytes are accepted.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,5 +23,9 @@ std::optional<JournalEntry> parse_journal_entry(std::string_view json);
 
 // Whether a text may be handed to journalctl as a cursor.
 bool is_cursor(std::string_view text);
+// When its entry was received, "t=" in microseconds since 1970 as hexadecimal digits
+// (sd_journal_get_cursor(3) leaves the format to systemd, which has not changed it); nothing when
+// it does not say.
+std::optional<std::chrono::microseconds> time_of_cursor(std::string_view cursor);
 
 }  // namespace postfathom

@@ -24,8 +24,8 @@ struct FilePosition {
 inline constexpr std::size_t hashed_before = 64;  // bytes at most
 std::uint64_t hash_before(std::string_view bytes);
 
-// The rotated file, if that is still read, and the current one.
-inline constexpr std::size_t max_positions = 2;
+// The rotated files that are still read, oldest first, and the current one.
+inline constexpr std::size_t max_positions = 10;
 std::string encode_positions(const std::vector<FilePosition>& positions);
 // Empty when the text is not exactly what encode_positions makes.
 std::vector<FilePosition> decode_positions(std::string_view text);

@@ -2,6 +2,7 @@
 #include "lib/mail_log/journal.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <stdlib.h>
 
 #include <boost/asio/io_context.hpp>
@@ -73,13 +74,13 @@ class FakeJournal {
 };
 
 struct Life {
-    explicit Life(const FakeJournal& journal)
+    explicit Life(const FakeJournal& journal, const JournalFollower::Limits& limits = {})
         : follower(
               io.get_executor(),
               [this](std::string_view line) {
                   lines.emplace_back(line.substr(line.rfind(' ') + 1));
               },
-              journal / "position") {
+              journal / "position", limits) {
         follower.start();
     }
     const Lines& lines_when(std::size_t count) {
@@ -177,6 +178,53 @@ TEST_CASE("a journalctl that ends is started again behind the last entry") {
         "*c=one*) entry two; kill -9 $$ ;;\n*) entry one; printf '{\"half' ;; esac\n");
     Life life(journal);
     CHECK(life.lines_when(3) == Lines{"one", "two", "three"});
+}
+
+TEST_CASE("a cursor tells its time") {
+    CHECK(time_of_cursor(
+              "s=0aa40576;i=163;b=b3573bc6;m=6b4ba5cf4;t=660f024e45946;x=2fe3c824f2ce0182") ==
+          std::chrono::microseconds(1'795'434'387'626'310));
+    for (const auto* cursor :
+         {"", "s=1", "t=", "t=xyz", "t=1x", "t=-1", "x=1;tt=1", "t=ffffffffffffffffff"})
+        CHECK_FALSE(time_of_cursor(cursor));
+}
+
+TEST_CASE("what is older than a bounded past is left out after a long pause") {
+    const FakeJournal journal("entry one; exec sleep 1000\n");
+    std::ofstream(journal / "position") << "s=1;t=1\n";  // 1970
+    Life life(journal);
+    CHECK(life.lines_when(1) == Lines{"one"});
+    const auto arguments = journal.arguments();
+    const auto since = arguments.find("--since=@");
+    REQUIRE(since != arguments.npos);
+    CHECK(arguments.find("--after-cursor") == arguments.npos);
+    CHECK(arguments.find(" --no-tail ") != arguments.npos);
+    const auto seconds = std::stoll(arguments.substr(since + 9));
+    const auto now = std::chrono::duration_cast<std::chrono::seconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+    CHECK(seconds <= now - 86'400);
+    CHECK(seconds > now - 86'400 - 3600);
+}
+
+TEST_CASE("of the past not more than so many bytes are read, then what is new") {
+    // Entries of a time before the start, without end; then, from the present on, one.
+    const FakeJournal journal(
+        "case \"$*\" in *--after-cursor*) n=0; while entry \"$((n++));t=2\"; do :; done ;;\n"
+        "*) entry new; exec sleep 1000 ;; esac\n");
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now().time_since_epoch());
+    std::ofstream(journal / "position") << fmt::format("s=1;t={:x}\n", now.count());
+    Life life(journal, {.past = 24h, .bytes = 100'000});
+    const auto end = std::chrono::steady_clock::now() + 60s;
+    while ((life.lines.empty() || life.lines.back() != "new") &&
+           std::chrono::steady_clock::now() < end)
+        life.io.run_one_for(20ms);
+    REQUIRE_FALSE(life.lines.empty());
+    CHECK(life.lines.back() == "new");
+    CHECK(life.lines.size() > 100);
+    CHECK(life.lines.size() < 2000);
+    CHECK(count_of(journal.arguments(), "--lines=0 SYSLOG_FACILITY=2\n") == 1);
 }
 
 TEST_CASE("a place in the journal that is gone is forgotten") {
