@@ -178,6 +178,22 @@ std::string change_line(const Remembered& remembered, const Report& report) {
     return line + "; " + consequence(verdict, report.floor);
 }
 
+// Whose mail goes to the endpoint is not known, as for a relay host that no macro has told of; so
+// `list` and `show` have it under its address, as a next hop of that kind is spelled.
+void keep_under_address(const Report& report, const CacheReader& cache, Remembered& remembered) {
+    const auto literal = parse_next_hop(report.destination);
+    if (!literal || !literal->literal) return;
+    NextHopRecord record;
+    record.next_hop = to_string(*literal);
+    record.verdict = remembered.verdict;
+    record.endpoints = endpoints_of(report);
+    if (const auto before = cache.next_hop(record.next_hop)) record.tls_seen = before->tls_seen;
+    auto text = boost::json::serialize(to_json(report));
+    if (text.size() <= max_report_bytes)
+        remembered.change.reports.push_back({record.next_hop, std::move(text)});
+    remembered.change.next_hops.push_back(std::move(record));
+}
+
 }  // namespace
 
 std::string consequence(const KnownVerdict& verdict, TlsLevel floor) {
@@ -276,6 +292,7 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         if (before && before->endpoint.name == record.endpoint.name)
             remembered.before = before->verdict;
         remembered.verdict = record.verdict;
+        keep_under_address(report, cache, remembered);
     } else {
         if (!report.held_back.empty()) {
             const auto& endpoint = report.held_back.front().endpoint;

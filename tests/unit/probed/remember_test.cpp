@@ -147,14 +147,20 @@ TEST_CASE("another name at the same address has its own verdict") {
     CHECK(remembered.change.endpoints[0].verdict.id == DiagnosisId::inconclusive);
 }
 
-TEST_CASE("a probe of one endpoint changes no next hop") {
+TEST_CASE("a probe of one endpoint changes no next hop but that of its address") {
     MemoryCache cache;
     ProbePlace only;
     only.peer = test_endpoint();
     const auto remembered =
         remember(test_report("[192.0.2.1]", test_black_hole()), only, cache, now, {});
-    CHECK(remembered.change.next_hops.empty());
-    CHECK(remembered.change.reports.empty());
+    REQUIRE(remembered.change.next_hops.size() == 1);
+    CHECK(remembered.change.next_hops[0].next_hop == "[192.0.2.1]");
+    CHECK(remembered.change.next_hops[0].verdict == remembered.verdict);
+    REQUIRE(remembered.change.reports.size() == 1);
+    CHECK(remembered.change.reports[0].next_hop == "[192.0.2.1]");
+    const auto named =
+        remember(test_report("example.net", test_black_hole()), only, cache, now, {});
+    CHECK(named.change.next_hops.empty());
     REQUIRE(remembered.change.endpoints.size() == 1);
     CHECK(remembered.change.endpoints[0].next_hops.empty());
     CHECK(remembered.line.starts_with("mail.example.net[192.0.2.1]:25: pmtu-black-hole inbound"));
