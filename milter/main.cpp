@@ -29,6 +29,7 @@
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
 #include "lib/net/listener.hpp"
+#include "lib/net/service_manager.hpp"
 #include "milter/callbacks.hpp"
 
 using namespace postfathom;
@@ -36,6 +37,7 @@ using namespace postfathom;
 namespace {
 
 constexpr const char* program = "postfathom-milter";
+constexpr std::string_view status_line = "tagging messages whose next hop is ill";
 
 constexpr int told_clients_every_ms = 2000;
 
@@ -109,6 +111,8 @@ void reload(const std::string& file, const Settings& started_with, MilterService
 // Until a signal asks for the end, or libmilter gives up.
 void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
                       const Settings& settings, MilterService& service) {
+    tell_ready(status_line);
+    const bool manager_watches = watchdog_interval().has_value();
     while (!ended && end_asked == 0) {
         pollfd waiting{.fd = wake_writer, .events = POLLIN, .revents = 0};
         ::poll(&waiting, 1, told_clients_every_ms);
@@ -117,8 +121,11 @@ void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
         [[maybe_unused]] const auto got = ::read(wake_writer, &count, sizeof count);
         if (reload_asked != 0) {
             reload_asked = 0;
+            tell_reloading();
             reload(file, settings, service);
+            tell_ready(status_line);
         }
+        if (manager_watches) tell_alive();
         service.tell_clients();
     }
 }
@@ -164,9 +171,10 @@ bool serve(const std::string& file, const Settings& settings, MilterService& ser
     ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     wait_for_the_end(ended, file, settings, service);
     const bool asked = !ended;
+    tell_stopping();
     if (asked) end_listener(path, ended);
     milter.join();
-    ::unlink(path.c_str());
+    remove_socket(path);
     if (!well && !asked) log::error("{}: libmilter gave up listening; see its own log lines", path);
     if (!callbacks_finished(service)) log::warning("a session did not end in time");
     service.tell_clients();
@@ -197,7 +205,7 @@ int start(const std::string& file, const Settings& settings) {
         *new MilterService(settings, token_of(settings), cache,
                            [&notices](const Notice& notice) { return notices.send(notice); });
     if (const auto registered = register_milter(service, *listening); !registered) {
-        ::unlink(milter.socket.c_str());
+        remove_socket(milter.socket);
         log::error("{}", registered.error().message);
         return 1;
     }

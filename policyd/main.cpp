@@ -11,6 +11,7 @@
 #include "lib/config/load.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
+#include "lib/net/service_manager.hpp"
 #include "policyd/server.hpp"
 #include "policyd/watchdog.hpp"
 
@@ -19,6 +20,7 @@ namespace postfathom {
 namespace {
 
 constexpr const char* program = "postfathom-policyd";
+constexpr std::string_view status_line = "answering Postfix from the probe cache";
 
 void say_what_to_paste(const Settings& settings) {
     if (!settings.tables.socket.empty()) {
@@ -81,11 +83,14 @@ void on_signals(boost::asio::signal_set& signals, const std::string& file, Setti
     signals.async_wait([&](boost::system::error_code error, int number) {
         if (error) return;
         if (number == SIGHUP) {
+            tell_reloading();
             reload(file, settings);
+            tell_ready(status_line);
             return on_signals(signals, file, settings, server, watchdog);
         }
         log::info("ending on {}; Postfix goes on without us",
                   number == SIGINT ? "SIGINT" : "SIGTERM");
+        tell_stopping();
         server.stop();
         watchdog.stop();
     });
@@ -109,10 +114,13 @@ int run(const std::string& file) {
         log::error("{}", started.error().message);
         return 1;
     }
+    for (const auto& place : unclaimed_sockets())
+        log::warning("{}: the service manager passed this socket, and no setting names it", place);
     say_what_to_paste(*settings);
     boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
     Watchdog watchdog(io);
     on_signals(signals, file, *settings, server, watchdog);
+    tell_ready(status_line);
     io.run();
     return 0;
 }

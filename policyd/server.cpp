@@ -73,7 +73,7 @@ void Acceptor::stop() {
     acceptor_.close(ignored);
     pause_.cancel();
     watch_.cancel();
-    if (!path_.empty()) ::unlink(path_.c_str());
+    remove_socket(path_);
     path_.clear();
     // close() takes them out of the map.
     while (!connections_.empty()) {

@@ -4,11 +4,12 @@
 #include <unistd.h>
 
 #include "lib/base/log.hpp"
+#include "lib/net/service_manager.hpp"
 
 namespace postfathom {
 
 Watchdog::Watchdog(boost::asio::io_context& io, std::chrono::milliseconds tick)
-    : tick_(tick), timer_(io) {
+    : tick_(tick), manager_watches_(watchdog_interval().has_value()), timer_(io) {
     beat();
     watcher_ = std::thread([this] { watch(); });
 }
@@ -29,6 +30,7 @@ void Watchdog::stop() {
 
 void Watchdog::beat() {
     ++beats_;
+    if (manager_watches_) tell_alive();
     {
         // Cancelling misses a timer whose handler is already on its way.
         const std::lock_guard lock(mutex_);

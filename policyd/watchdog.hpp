@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ends the process when its event loop hangs. A dead policyd costs mail nothing; one that holds its
 // sockets open and does not answer keeps each delivery process for the 100 s that Postfix waits for
-// a socketmap (dict_sockmap.c, DICT_SOCKMAP_DEF_TIMEOUT).
+// a socketmap (dict_sockmap.c, DICT_SOCKMAP_DEF_TIMEOUT). Tells the service manager that the loop
+// moves, too.
 #pragma once
 
 #include <atomic>
@@ -35,6 +36,7 @@ class Watchdog {
     void watch();
 
     const std::chrono::milliseconds tick_;
+    const bool manager_watches_;
     boost::asio::steady_timer timer_;
     std::atomic<std::uint64_t> beats_{0};
     std::mutex mutex_;

@@ -21,6 +21,7 @@
 #include "lib/net/deadline.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
+#include "lib/net/service_manager.hpp"
 #include "probes/admin_server.hpp"
 #include "probes/daemon.hpp"
 #include "probes/engine.hpp"
@@ -37,6 +38,8 @@ using Datagrams = boost::asio::local::datagram_protocol;
 constexpr int exit_unavailable = 69;
 constexpr int exit_io = 74;
 constexpr int exit_config = 78;
+
+constexpr std::string_view status_line = "following the mail log, probing, answering operators";
 
 constexpr std::chrono::seconds refresh_interval{10};
 constexpr std::chrono::hours expiry_interval{24};
@@ -140,6 +143,14 @@ void reload(const std::string& file, Daemon& daemon) {
     log::info("{}: settings reloaded", file);
 }
 
+asio::awaitable<void> tell_manager() {
+    const auto interval = watchdog_interval();
+    while (interval) {
+        tell_alive();
+        co_await pause(*interval);
+    }
+}
+
 asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::string file) {
     asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
     for (;;) {
@@ -147,8 +158,11 @@ asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::st
         const auto& [error, number] = result;
         if (error) co_return;
         if (number != SIGHUP) break;
+        tell_reloading();
         reload(file, daemon);
+        tell_ready(status_line);
     }
+    tell_stopping();
     io.stop();
 }
 
@@ -204,10 +218,12 @@ int serve(const std::string& file, const Settings& settings) {
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);
+    asio::co_spawn(io, tell_manager(), asio::detached);
     asio::co_spawn(io, obey_signals(io, daemon, file), asio::detached);
     const auto known = (*cache)->counters();
     log::info("ready: {} destinations known, admin socket {}, mail log {}", known.next_hops,
               settings.admin.socket, to_string(log_place));
+    tell_ready(status_line);
     io.run();
     daemon.store_clients();
     log::info("ended");

@@ -23,11 +23,18 @@
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
+#include "lib/net/service_manager.hpp"
 
 namespace postfathom {
 namespace {
 
 constexpr int listen_backlog = 1024;  // the kernel lowers it to net.core.somaxconn
+
+// Paths of the sockets that a service manager bound for us.
+std::vector<std::string>& of_the_manager() {
+    static std::vector<std::string> paths;
+    return paths;
+}
 
 Result<sockaddr_un> socket_address(const std::string& path) {
     sockaddr_un address{};
@@ -206,6 +213,10 @@ std::string as_postfix_writes(const std::string& path) {
 }
 
 Result<int> listen_unix(const SocketPlace& place) {
+    if (const auto passed = passed_socket(place.path, SOCK_STREAM)) {
+        of_the_manager().push_back(place.path);
+        return *passed;
+    }
     auto bound = bind_at(place, SOCK_STREAM);
     if (!bound) return tl::make_unexpected(bound.error());
     if (::listen(bound->get(), listen_backlog) != 0) {
@@ -274,6 +285,12 @@ Result<int> listen_tcp(const IpAddress& address, std::uint16_t port) {
     return bound.release();
 }
 
+void remove_socket(const std::string& path) {
+    const auto& kept = of_the_manager();
+    if (!path.empty() && std::find(kept.begin(), kept.end(), path) == kept.end())
+        ::unlink(path.c_str());
+}
+
 void raise_descriptor_limit() {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -282,6 +299,10 @@ void raise_descriptor_limit() {
 }
 
 Result<int> bind_unix_datagram(const SocketPlace& place) {
+    if (const auto passed = passed_socket(place.path, SOCK_DGRAM)) {
+        of_the_manager().push_back(place.path);
+        return *passed;
+    }
     auto bound = bind_at(place, SOCK_DGRAM);
     if (!bound) return tl::make_unexpected(bound.error());
     return bound->release();

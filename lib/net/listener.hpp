@@ -26,6 +26,8 @@ Result<mode_t> parse_socket_mode(const std::string& text);
 // services find it with and without chroot; "run/postfathom/dsn.sock".
 std::string as_postfix_writes(const std::string& path);
 
+// A socket that the service manager has bound at the path is taken as it is (service_manager.hpp).
+
 // A listening UNIX stream socket, non-blocking and close-on-exec, owned by the caller. The parent
 // directory must exist. ErrorCode::refused when a live server has it; the message says what to do.
 Result<int> listen_unix(const SocketPlace& place);
@@ -36,6 +38,10 @@ Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode);
 
 // A listening TCP socket, non-blocking and close-on-exec, owned by the caller.
 Result<int> listen_tcp(const IpAddress& address, std::uint16_t port);
+
+// Removes the file of a socket of ours, at the end; not that of one which the service manager keeps
+// for the next of us.
+void remove_socket(const std::string& path);
 
 // Each connection costs a descriptor, and every smtpd(8) and smtp(8) process keeps one: raises the
 // soft limit to the hard one.

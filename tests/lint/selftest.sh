@@ -112,6 +112,26 @@ fresh_tree
 echo '// not wall_now()' >>"$tree/lib/diagnosis/clean.cpp"
 expect 0 "" purity "$tree"
 
+# A unit that is loosened, and a socket that the settings do not have.
+if command -v systemd-analyze >/dev/null; then
+    units_tree() {
+        fresh_tree
+        mkdir -p "$tree/contrib" "$tree/conf"
+        cp -r "$here/../../contrib/systemd" "$tree/contrib/"
+        cp "$here/../../conf/postfathom.toml" "$tree/conf/"
+    }
+    units_tree
+    expect 0 "" units "$tree"
+    sed -i "/^Protect\\|^SystemCallFilter\\|^Restrict\\|^Private/d" "$tree/contrib/systemd/postfathom-probed.service.in"
+    expect 1 "postfathom-probed.service.in: expected an exposure of at most 2.0" units "$tree"
+    units_tree
+    sed -i /IPAddressDeny/d "$tree/contrib/systemd/postfathom-milter.service.in"
+    expect 1 "postfathom-milter.service.in: expected IPAddressDeny=any" units "$tree"
+    units_tree
+    echo ListenStream=/run/other.sock >>"$tree/contrib/systemd/postfathom-milter.socket"
+    expect 1 "/run/other.sock is no default" units "$tree"
+fi
+
 # A program that links OpenSSL or holds the engine; one that is not there.
 if [ -n "${1:-}" ]; then
     expect 1 "may not need libssl" programs "$1"
