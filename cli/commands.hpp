@@ -3,6 +3,7 @@
 // its options that returns the exit status.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -52,6 +53,16 @@ struct LogOptions {
     bool json = false;
 };
 int run_log(const LogOptions& options);
+
+struct QueueOptions {
+    std::string file;              // a saved listing; "-": standard input; empty: ask postqueue
+    std::string config_directory;  // of the Postfix instance; empty: the default one
+    std::size_t most = 50;         // next hops that are probed
+    std::string timeout = "3m";    // for one probe
+    bool no_probe = false;
+    bool json = false;
+};
+int run_queue(const QueueOptions& options, const Settings& settings);
 
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);

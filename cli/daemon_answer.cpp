@@ -5,6 +5,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <cstdio>
 
 #include "cli/commands.hpp"
@@ -17,7 +18,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::chrono::seconds answer_limit{10};
 constexpr std::size_t max_depth = 32;
 constexpr std::size_t max_text = 4096;  // of one value; commands are long
 
@@ -81,15 +81,28 @@ std::string percent_encoded(std::string_view next_hop) {
     return encoded;
 }
 
-Asked ask_daemon(const Settings& settings, const std::string& target) {
-    const auto answer = admin_request(settings.admin.socket, "GET", target, "", answer_limit);
-    if (!answer) return {std::nullopt, complain(answer.error())};
-    if (answer->status == 200) return {answer->body, 0};
+Reply try_daemon(const Settings& settings, const Question& question) {
+    const auto answer = admin_request(settings.admin.socket, question.method, question.target,
+                                      question.body, question.limit);
+    if (!answer) return {std::nullopt, 0, answer.error().message, answer.error().code};
+    if (answer->status == 200) return {answer->body, 200, "", {}};
     auto words = text(member(parse_answer(answer->body), "error"), "message");
     if (words.empty()) words = fmt::format("the daemon answered with status {}", answer->status);
-    fmt::print(stderr, "postfathom: {}\n", words);
-    if (answer->status == 404) return {std::nullopt, exit_not_known};
-    return {std::nullopt, answer->status == 400 ? exit_usage : exit_unavailable};
+    return {std::nullopt, answer->status, std::move(words), {}};
+}
+
+Asked ask_daemon(const Settings& settings, const Question& question) {
+    const auto reply = try_daemon(settings, question);
+    if (reply.body) return {reply.body, 0};
+    if (reply.status == 0) return {std::nullopt, complain({reply.code, reply.trouble})};
+    fmt::print(stderr, "postfathom: {}\n", reply.trouble);
+    if (reply.status == 404) return {std::nullopt, exit_not_known};
+    return {std::nullopt, reply.status == 400 ? exit_usage : exit_unavailable};
+}
+
+Question probe_question(const std::string& next_hop, std::chrono::milliseconds limit) {
+    const json::object body{{"destination", next_hop}, {"wait", true}};
+    return {"/v1/probe", "POST", json::serialize(body), limit};
 }
 
 }  // namespace postfathom

@@ -159,6 +159,33 @@ void add_log(CommandLine& line) {
         "  zcat /var/log/mail.log.2.gz | postfathom log -");
 }
 
+void add_queue(CommandLine& line) {
+    const auto options = std::make_shared<QueueOptions>();
+    auto* command =
+        line.add("queue", "Say why mail is stuck: the queue by next hop, each of which is probed",
+                 [options](const Settings& settings) { return run_queue(*options, settings); });
+    command->add_option("--file", options->file,
+                        "What `postqueue -j` printed, or - for standard input; otherwise "
+                        "postqueue is asked");
+    command->add_option("--postfix-config", options->config_directory,
+                        "Configuration directory of the Postfix instance (postqueue -c)");
+    command->add_flag("--no-probe", options->no_probe, "Show only what is known already");
+    command
+        ->add_option("--most", options->most, "Next hops to probe, those with most messages first")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 10'000));
+    command->add_option("--timeout", options->timeout, "Most time to wait for one probe")
+        ->capture_default_str();
+    add_json(command, options->json);
+    command->footer(
+        "postfathom-probed probes and remembers; while it is down the groups are shown without a\n"
+        "diagnosis, with exit status 69. Where a server said no, nothing is probed.\n\n"
+        "Examples:\n"
+        "  postfathom queue\n"
+        "  postfathom queue --no-probe --json\n"
+        "  postqueue -j | postfathom queue --file -");
+}
+
 void add_config(CommandLine& line) {
     struct Options {
         std::string file;
@@ -199,6 +226,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     line.app.require_subcommand(1);
     line.app.fallthrough();
+    add_queue(line);
     add_probe(line);
     add_show(line);
     add_list(line);

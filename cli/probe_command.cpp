@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `postfathom probe`: one probe from this process, without the daemon.
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +14,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
@@ -24,6 +22,7 @@
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "cli/terminal.hpp"
 #include "lib/base/text.hpp"
 #include "lib/config/duration.hpp"
 #include "lib/diagnosis/comparison.hpp"
@@ -38,45 +37,15 @@ namespace asio = boost::asio;
 
 constexpr int exit_could_not_tell = 3;
 
-// One line on the terminal that is written again and again.
-class ProgressLine {
-  public:
-    ProgressLine() : shown_(::isatty(STDERR_FILENO) == 1) {}
-    ~ProgressLine() { clear(); }
-    ProgressLine(const ProgressLine&) = delete;
-    ProgressLine& operator=(const ProgressLine&) = delete;
-
-    void show(const ProbeProgress& progress) {
-        if (!shown_) return;
-        // Erases to the end of the line, so that a shorter text leaves nothing behind. Without
-        // wrapping, or the rewriting would fill the screen.
-        fmt::print(stderr, "\r\x1b[?7l{}\x1b[K\x1b[?7h", text(progress));
-        std::fflush(stderr);
-        dirty_ = true;
-    }
-
-    void clear() {
-        if (!dirty_) return;
-        fmt::print(stderr, "\r\x1b[K");
-        std::fflush(stderr);
-        dirty_ = false;
-    }
-
-  private:
-    static std::string text(const ProbeProgress& progress) {
-        if (progress.endpoint.empty()) return "looking up the servers";
-        auto line = fmt::format("{}: {}", printable(progress.endpoint), to_string(progress.phase));
-        if (progress.trying)
-            line += fmt::format(", packets up to {} bytes", progress.trying->bytes);
-        if (progress.passes) line += fmt::format(", {} passes", progress.passes->bytes);
-        if (progress.fails) line += fmt::format(", {} fails", progress.fails->bytes);
-        if (progress.connections > 1) line += fmt::format(", connection {}", progress.connections);
-        return line;
-    }
-
-    bool shown_;
-    bool dirty_ = false;
-};
+std::string in_words(const ProbeProgress& progress) {
+    if (progress.endpoint.empty()) return "looking up the servers";
+    auto line = fmt::format("{}: {}", printable(progress.endpoint), to_string(progress.phase));
+    if (progress.trying) line += fmt::format(", packets up to {} bytes", progress.trying->bytes);
+    if (progress.passes) line += fmt::format(", {} passes", progress.passes->bytes);
+    if (progress.fails) line += fmt::format(", {} fails", progress.fails->bytes);
+    if (progress.connections > 1) line += fmt::format(", connection {}", progress.connections);
+    return line;
+}
 
 Result<std::vector<Service>> services_of(const ProbeOptions& options) {
     std::vector<Service> services;
@@ -193,13 +162,17 @@ struct Session {
 };
 
 asio::awaitable<void> run_one(ProbeEngine& engine, ProbeRequest request, Session& session) {
-    ProgressSink sink = [&session](const ProbeProgress& progress) { session.line.show(progress); };
+    ProgressSink sink = [&session](const ProbeProgress& progress) {
+        session.line.show(in_words(progress));
+    };
     session.reports.push_back(co_await engine.probe(std::move(request), std::move(sink)));
 }
 
 asio::awaitable<void> run_each(ProbeEngine& engine, ProbeRequest request,
                                std::vector<ServicePort> places, Session& session) {
-    ProgressSink sink = [&session](const ProbeProgress& progress) { session.line.show(progress); };
+    ProgressSink sink = [&session](const ProbeProgress& progress) {
+        session.line.show(in_words(progress));
+    };
     session.reports =
         co_await engine.probe_each(std::move(request), std::move(places), std::move(sink));
 }
@@ -228,8 +201,6 @@ std::optional<int> run(Session& session, asio::awaitable<void> work) {
     if (session.reports.empty()) return exit_could_not_tell;
     return std::nullopt;
 }
-
-bool coloured() { return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr; }
 
 void print(const boost::json::object& object) {
     fmt::print("{}\n", boost::json::serialize(object));

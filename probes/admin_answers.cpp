@@ -12,6 +12,7 @@
 #include "lib/base/text.hpp"
 #include "lib/cache/client_codec.hpp"
 #include "lib/cache/record_codec.hpp"
+#include "lib/mail_log/source.hpp"
 
 namespace postfathom {
 
@@ -201,6 +202,7 @@ AdminReply answer_health() {
 AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
     const auto stored = daemon.cache().counters();
     const auto counters = daemon.counters();
+    const auto& log = daemon.settings().mail_log;
     AdminReply reply;
     reply.body["version"] = POSTFATHOM_VERSION;
     reply.body["uptime"] = uptime.count();
@@ -221,7 +223,11 @@ AdminReply answer_status(const Daemon& daemon, std::chrono::seconds uptime) {
     reply.body["mail_log"] = {{"lines", counters.log_lines},
                               {"deliveries", counters.observer.deliveries},
                               {"troubles", counters.observer.troubles},
-                              {"clear_text_deliveries", counters.clear_text_deliveries}};
+                              {"clear_text_deliveries", counters.clear_text_deliveries},
+                              {"source", to_string(MailLogPlace{log.journal, log.file, {}})},
+                              {"last_line_at", nullptr}};
+    if (counters.last_log_line)
+        reply.body["mail_log"].as_object()["last_line_at"] = to_rfc3339(*counters.last_log_line);
     reply.body["notices"] = {{"received", counters.notices},
                              {"unreadable", counters.bad_notices},
                              {"clients_dropped", counters.clients_dropped},
@@ -275,6 +281,45 @@ AdminReply answer_destination(const Daemon& daemon, std::string_view encoded) {
     const auto next_hop = next_hop_of(*decoded);
     if (!next_hop) return next_hop.error();
     return answer_next_hop(daemon, to_string(*next_hop));
+}
+
+AdminReply answer_route(const Daemon& daemon, std::string_view encoded) {
+    const auto decoded = percent_decode(encoded);
+    if (!decoded) return admin_error(400, "bad-domain", decoded.error().message);
+    const auto domain = to_lower(*decoded);
+    AdminReply reply;
+    if (const auto* configured = find_route(daemon.settings().routes, domain)) {
+        reply.body = {{"domain", domain},
+                      {"next_hop", configured->next_hop},
+                      {"verbatim", configured->verbatim},
+                      {"transport", nullptr},
+                      {"learned_at", nullptr}};
+        return reply;
+    }
+    const auto route = daemon.cache().route(domain);
+    if (!route)
+        return admin_error(404, "unknown-route",
+                           "Postfix was not seen to route " + printable(domain, 256));
+    reply.body = route_json(route).as_object();
+    return reply;
+}
+
+AdminReply answer_forget(Daemon& daemon, std::string_view encoded) {
+    const auto decoded = percent_decode(encoded);
+    if (!decoded) return admin_error(400, "bad-destination", decoded.error().message);
+    const auto next_hop = next_hop_of(*decoded);
+    if (!next_hop) return next_hop.error();
+    const auto name = to_string(*next_hop);
+    const auto done = daemon.forget(name);
+    if (!done) return admin_error(503, "cache", printable(done.error().message, 512));
+    if (!*done)
+        return admin_error(
+            404, "unknown-destination",
+            fmt::format("nothing is known of {}; postfathom list names what is", name));
+    AdminReply reply;
+    reply.body["next_hop"] = name;
+    reply.body["state"] = "forgotten";
+    return reply;
 }
 
 AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {

@@ -30,6 +30,10 @@ AdminReply answer_destinations(const Daemon& daemon, std::string_view query);
 AdminReply answer_clients(const Daemon& daemon, std::string_view query);
 // `encoded` is the rest of the path, percent-encoded.
 AdminReply answer_destination(const Daemon& daemon, std::string_view encoded);
+// Where Postfix sends mail for a recipient's domain: configured, else learned.
+AdminReply answer_route(const Daemon& daemon, std::string_view encoded);
+// Forgets a next hop with all that was found there.
+AdminReply answer_forget(Daemon& daemon, std::string_view encoded);
 // What is known of a canonical next hop: verdict, freshness, route, endpoints, last report.
 AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop);
 

@@ -74,14 +74,23 @@ Target split_target(std::string_view target) {
 }
 
 constexpr std::string_view destination_prefix = "/v1/destinations/";
+constexpr std::string_view route_prefix = "/v1/routes/";
 
-std::string_view allowed_method(std::string_view path) {
+// As the header Allow has them (RFC 9110 section 10.2.1).
+std::string_view allowed_methods(std::string_view path) {
     if (path == "/v1/probe") return "POST";
+    if (path.starts_with(destination_prefix)) return "GET, DELETE";
     if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
         path == "/v1/clients" || path == "/v1/sockets" || path == "/v1/events" ||
-        path.substr(0, destination_prefix.size()) == destination_prefix)
+        path.starts_with(route_prefix))
         return "GET";
     return "";
+}
+
+bool allows(std::string_view methods, std::string_view method) {
+    for (const auto allowed : split(methods, ','))
+        if (trim(allowed) == method) return true;
+    return false;
 }
 
 // What can be answered at once.
@@ -96,6 +105,8 @@ AdminReply answer_get(const AdminServer::State& state, const Target& target) {
         state.daemon.store_clients();  // those of the last seconds, too
         return answer_clients(state.daemon, target.query);
     }
+    if (target.path.starts_with(route_prefix))
+        return answer_route(state.daemon, target.path.substr(route_prefix.size()));
     return answer_destination(state.daemon, target.path.substr(destination_prefix.size()));
 }
 
@@ -121,19 +132,22 @@ asio::awaitable<AdminReply> answer_probe(StatePointer state, std::string body) {
 
 asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
     const auto target = split_target({request.target().data(), request.target().size()});
-    const auto allowed = allowed_method(target.path);
+    const auto allowed = allowed_methods(target.path);
     if (allowed.empty())
         co_return admin_error(
             404, "unknown-path",
             "there is no " + printable(target.path, 64) +
                 "; there are /healthz, /v1/status, /v1/destinations, "
-                "/v1/destinations/NEXTHOP, /v1/clients, /v1/sockets, /v1/probe and /v1/events");
-    const auto method = request.method_string();
-    if (method != beast::string_view(allowed.data(), allowed.size()))
+                "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, /v1/clients, /v1/sockets, /v1/probe "
+                "and /v1/events");
+    const std::string_view method(request.method_string().data(), request.method_string().size());
+    if (!allows(allowed, method))
         co_return admin_error(405, "bad-method",
                               fmt::format("{} takes {}, found {}", printable(target.path, 64),
-                                          allowed, printable({method.data(), method.size()}, 32)));
-    if (allowed == "POST") co_return co_await answer_probe(std::move(state), request.body());
+                                          allowed, printable(method, 32)));
+    if (method == "DELETE")
+        co_return answer_forget(state->daemon, target.path.substr(destination_prefix.size()));
+    if (method == "POST") co_return co_await answer_probe(std::move(state), request.body());
     co_return answer_get(*state, target);
 }
 

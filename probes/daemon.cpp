@@ -121,6 +121,7 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
 
 void Daemon::on_log_line(std::string_view line) {
     ++counters_.log_lines;
+    counters_.last_log_line = wall_now();
     const auto parsed = parse_log_line(line);
     if (!parsed) {
         observer_.other_line(line);
@@ -403,6 +404,16 @@ void Daemon::store(const CacheChange& change) {
         log::error("cache: {}; new verdicts are lost until this is mended", stored.error().message);
     if (stored && cache_broken_) log::info("cache: verdicts are stored again");
     cache_broken_ = !stored;
+}
+
+Result<bool> Daemon::forget(const std::string& next_hop) {
+    auto done = cache_.forget(next_hop);
+    if (!done) ++counters_.cache_errors;
+    if (done && *done) {
+        log::info("{}: forgotten, as an operator asked", next_hop);
+        events_.publish(event("forgotten", next_hop));
+    }
+    return done;
 }
 
 void Daemon::reload(const Settings& settings, ProbeFunction probe) {

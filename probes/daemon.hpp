@@ -76,6 +76,9 @@ class Daemon {
     // As above, and waits for its end; ErrorCode::timed_out when `limit` came first.
     boost::asio::awaitable<Result<void>> ask_and_wait(NextHop next_hop, std::string verbatim,
                                                       std::chrono::steady_clock::duration limit);
+    // Removes what is known of a canonical next hop; false: nothing was. What Postfix does next, or
+    // a person asks, begins anew.
+    Result<bool> forget(const std::string& next_hop);
     // The longest time that a probe may take, for those who wait.
     std::chrono::steady_clock::duration longest_probe() const;
 
@@ -96,6 +99,7 @@ class Daemon {
         Schedule::Counters schedule;
         Observer::Counters observer;
         std::uint64_t log_lines = 0;
+        std::optional<WallTime> last_log_line{};  // when it was read
         std::uint64_t notices = 0;
         std::uint64_t bad_notices = 0;
         std::uint64_t clients_dropped = 0;  // seen, but too many networks at once

@@ -36,6 +36,7 @@ constexpr Name names[] = {
     {FailureKind::end_of_data, "end of data"},
     {FailureKind::refused, "refused"},
     {FailureKind::own_side, "our own TLS tables"},
+    {FailureKind::name, "name look-up"},
     {FailureKind::other, "other"},
 };
 
@@ -129,6 +130,36 @@ std::string_view to_string(FailureKind kind) {
     return found == std::end(names) ? "other" : found->name;
 }
 
+FailureKind failure_kind(std::string_view reason) {
+    // error(8) repeats what qmgr(8) was told when it gave the site up for a while.
+    take(reason, "delivery temporarily suspended: ");
+    if (reason.starts_with("client TLS configuration problem")) return FailureKind::own_side;
+    if (reason.starts_with("Server certificate not")) return FailureKind::certificate;
+    if (reason.starts_with("Host or domain name not found")) return FailureKind::name;
+    const auto trouble = classify_reason(reason);
+    if (!trouble)
+        return reason.find(" said: ") != reason.npos ? FailureKind::refused : FailureKind::other;
+    switch (trouble->kind) {
+        case TroubleKind::connect_failed:
+            return FailureKind::connect;
+        case TroubleKind::conversation_timed_out:
+        case TroubleKind::lost_connection:
+            return kind_of_phase(reason);
+        case TroubleKind::tls_not_offered:
+            return FailureKind::tls_missing;
+        case TroubleKind::refused_to_talk:
+            return FailureKind::refused;
+        case TroubleKind::certificate_error:
+            return FailureKind::certificate;
+        case TroubleKind::cannot_start_tls:
+            return reason.find(" refused to start TLS: ") != reason.npos ? FailureKind::starttls
+                                                                         : FailureKind::handshake;
+        case TroubleKind::handshake_error:
+            break;
+    }
+    return FailureKind::handshake;
+}
+
 DestinationSummary& LogSummary::destination(const std::string& name) {
     const bool known = destinations_.contains(name);
     const std::string key = known || destinations_.size() < most_ ? name : std::string(others);
@@ -202,31 +233,9 @@ void LogSummary::suspended(const LineHead& head, const DeliveryStatus& status) {
 }
 
 FailureKind LogSummary::kind_of(const Process& process, const DeliveryStatus& status) {
-    if (status.reason.starts_with("client TLS configuration problem")) return FailureKind::own_side;
-    if (status.reason.starts_with("Server certificate not")) return FailureKind::certificate;
-    if (!status.trouble)
-        return status.reason.find(" said: ") != std::string::npos ? FailureKind::refused
-                                                                  : FailureKind::other;
-    switch (*status.trouble) {
-        case TroubleKind::connect_failed:
-            return FailureKind::connect;
-        case TroubleKind::conversation_timed_out:
-        case TroubleKind::lost_connection:
-            return kind_of_phase(status.reason);
-        case TroubleKind::tls_not_offered:
-            return FailureKind::tls_missing;
-        case TroubleKind::refused_to_talk:
-            return FailureKind::refused;
-        case TroubleKind::certificate_error:
-            return FailureKind::certificate;
-        case TroubleKind::cannot_start_tls:
-            if (status.reason.find(" refused to start TLS: ") != std::string::npos)
-                return FailureKind::starttls;
-            return process.failed ? process.failed->kind : FailureKind::handshake;
-        case TroubleKind::handshake_error:
-            return FailureKind::handshake;
-    }
-    return FailureKind::other;
+    const auto kind = failure_kind(status.reason);
+    // What the process said before of the handshake tells more.
+    return kind == FailureKind::handshake && process.failed ? process.failed->kind : kind;
 }
 
 void LogSummary::outcome(const LineHead& head, Process& process, const std::string& queue_id,

@@ -34,9 +34,14 @@ enum class FailureKind {
     end_of_data,        // stall or end behind it
     refused,            // the server refused to talk, or said no
     own_side,           // our own TLS policy or tables
+    name,               // the name was not found, or the look-up failed
     other,
 };
 std::string_view to_string(FailureKind kind);
+
+// Of a deferral's text (after the X.Y.Z code). Of "Cannot start TLS" it knows only the handshake:
+// how it ended stands in another line of the log.
+FailureKind failure_kind(std::string_view reason);
 
 struct DestinationSummary {
     std::string destination;  // HOST:PORT, or what stands for it
