@@ -5,6 +5,7 @@
 #   service_manager.sh POLICYD MILTER PROBED
 set -euo pipefail
 policyd=$1 milter=$2 probed=$3
+probed_program=$probed  # the name is the process's later on
 for tool in systemd-socket-activate socat curl; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
 done
@@ -123,4 +124,17 @@ wait_for "probed does not say that it reads its settings" told RELOADING=1 probe
 kill -TERM "$probed"
 wait_for "probed does not end" ended "$probed"
 told STOPPING=1 probed.told || fail "probed does not say that it ends"
+
+# But for the one that Postfix's TLS reports come to, where it may not write; the first of them starts it.
+printf '[tlsrpt]\nsocket = "%s"\n' "$work/tlsrpt.sock" >>"$work/postfathom.toml"
+systemd-socket-activate -d -l "$work/tlsrpt.sock" "$probed_program" -c "$work/postfathom.toml" >>"$work/probed.log" 2>&1 &
+probed=$!
+pids+=("$probed")
+wait_for "no tlsrpt.sock" test -S "$work/tlsrpt.sock"
+printf 'no report' | socat -u - "UNIX-SENDTO:$work/tlsrpt.sock"
+heard() { curl -sS --max-time 30 --unix-socket "$work/admin.sock" http://localhost/v1/status | grep -q '"tlsrpt":{"received":1,'; }
+wait_for "probed does not hear what comes to the passed socket" heard
+kill -TERM "$probed"
+wait_for "probed does not end" ended "$probed"
+[ -S "$work/tlsrpt.sock" ] || fail "probed removed the socket of its manager"
 echo "all three speak with their manager"
