@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lib/config/settings.hpp"
+#include "lib/diagnosis/report.hpp"
 
 namespace postfathom {
 
@@ -37,13 +38,17 @@ struct ProbeOptions {
 };
 // 0 healthy or notice, 1 warning, 2 critical, 3 could not tell (bad options too).
 int run_probe(const ProbeOptions& options, const Settings& settings);
+// One probe without a word on the terminal but its progress.
+Result<Report> probe_once(const ProbeOptions& options, const Settings& settings);
 
 struct ShowOptions {
     std::string next_hop;
     bool clients = false;  // list: networks that mail comes from
+    bool names = false;    // list: nothing but the next hops
     bool json = false;
 };
 int run_show(const ShowOptions& options, const Settings& settings);
+int run_forget(const ShowOptions& options, const Settings& settings);
 int run_list(const ShowOptions& options, const Settings& settings);
 int run_list_clients(const ShowOptions& options, const Settings& settings);
 int run_watch(const ShowOptions& options, const Settings& settings);
@@ -63,6 +68,29 @@ struct QueueOptions {
     bool json = false;
 };
 int run_queue(const QueueOptions& options, const Settings& settings);
+
+struct CheckOptions {
+    std::string destination;
+    std::string warning;  // ranges of seconds that a handshake takes
+    std::string critical;
+    std::string timeout = "10";
+    bool probe = false;  // from this process
+};
+// 0 ok, 1 warning, 2 critical, 3 unknown.
+int run_check(const CheckOptions& options, const Settings& settings);
+
+struct StatusOptions {
+    bool json = false;
+};
+int run_status(const StatusOptions& options, const Settings& settings);
+
+struct VerifyOptions {
+    std::string next_hop;
+    std::string timeout = "5m";
+    bool json = false;
+};
+// As run_probe: 0 when it is mended.
+int run_verify(const VerifyOptions& options, const Settings& settings);
 
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);

@@ -81,7 +81,7 @@ std::string percent_encoded(std::string_view next_hop) {
     return encoded;
 }
 
-Reply try_daemon(const Settings& settings, const Question& question) {
+DaemonReply try_daemon(const Settings& settings, const AdminQuestion& question) {
     const auto answer = admin_request(settings.admin.socket, question.method, question.target,
                                       question.body, question.limit);
     if (!answer) return {std::nullopt, 0, answer.error().message, answer.error().code};
@@ -91,7 +91,7 @@ Reply try_daemon(const Settings& settings, const Question& question) {
     return {std::nullopt, answer->status, std::move(words), {}};
 }
 
-Asked ask_daemon(const Settings& settings, const Question& question) {
+Asked ask_daemon(const Settings& settings, const AdminQuestion& question) {
     const auto reply = try_daemon(settings, question);
     if (reply.body) return {reply.body, 0};
     if (reply.status == 0) return {std::nullopt, complain({reply.code, reply.trouble})};
@@ -100,7 +100,7 @@ Asked ask_daemon(const Settings& settings, const Question& question) {
     return {std::nullopt, reply.status == 400 ? exit_usage : exit_unavailable};
 }
 
-Question probe_question(const std::string& next_hop, std::chrono::milliseconds limit) {
+AdminQuestion probe_question(const std::string& next_hop, std::chrono::milliseconds limit) {
     const json::object body{{"destination", next_hop}, {"wait", true}};
     return {"/v1/probe", "POST", json::serialize(body), limit};
 }

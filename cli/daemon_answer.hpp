@@ -22,28 +22,28 @@ struct Asked {
     std::optional<std::string> body;
     int exit_status = 0;
 };
-struct Question {
+struct AdminQuestion {
     std::string target;
     std::string method = "GET";
     std::string body = {};
     std::chrono::milliseconds limit{10'000};
 };
-Asked ask_daemon(const Settings& settings, const Question& question);
+Asked ask_daemon(const Settings& settings, const AdminQuestion& question);
 inline Asked ask_daemon(const Settings& settings, const std::string& target) {
-    return ask_daemon(settings, Question{target});
+    return ask_daemon(settings, AdminQuestion{target});
 }
 
 // For those who go on without an answer: the body of a 200, or what went wrong.
-struct Reply {
+struct DaemonReply {
     std::optional<std::string> body;
     unsigned status = 0;  // 0: the daemon cannot be asked
     std::string trouble;  // in words
     ErrorCode code = ErrorCode::io;
 };
-Reply try_daemon(const Settings& settings, const Question& question);
+DaemonReply try_daemon(const Settings& settings, const AdminQuestion& question);
 
 // A request for a probe whose end is waited for.
-Question probe_question(const std::string& next_hop, std::chrono::milliseconds limit);
+AdminQuestion probe_question(const std::string& next_hop, std::chrono::milliseconds limit);
 
 // To stderr; the exit status that fits.
 int complain(const Error& error);

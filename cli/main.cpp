@@ -119,6 +119,7 @@ void add_list(CommandLine& line) {
     command->add_flag(
         "--clients", options->clients,
         "List the networks that mail comes from instead, with their sessions of one to two days");
+    command->add_flag("--names", options->names, "Print nothing but the next hops");
     add_json(command, options->json);
     command->footer(
         "Examples:\n"
@@ -157,6 +158,79 @@ void add_log(CommandLine& line) {
         "Examples:\n"
         "  postfathom log /var/log/mail.log\n"
         "  zcat /var/log/mail.log.2.gz | postfathom log -");
+}
+
+void add_verify(CommandLine& line) {
+    const auto options = std::make_shared<VerifyOptions>();
+    auto* command =
+        line.add("verify", "Probe a next hop again after a fix, and say what has changed",
+                 [options](const Settings& settings) { return run_verify(*options, settings); });
+    line.commands.back().for_monitoring = true;
+    add_next_hop(command, options->next_hop);
+    command->add_option("--timeout", options->timeout, "Most time to wait for the probe")
+        ->capture_default_str();
+    add_json(command, options->json);
+    command->footer(
+        "Compares with what postfathom-probed knew before: handshake, path MTU in both "
+        "directions,\n"
+        "large packets, lost packets.\n"
+        "Exit status: 0 mended, or never ill; 1 warning, 2 critical, 3 could not tell.\n\n"
+        "Examples:\n"
+        "  postfathom verify example.org\n"
+        "  postfathom verify --json '[mail.example.org]:587'");
+}
+
+void add_forget(CommandLine& line) {
+    const auto options = std::make_shared<ShowOptions>();
+    auto* command =
+        line.add("forget", "Delete what postfathom-probed knows of a next hop",
+                 [options](const Settings& settings) { return run_forget(*options, settings); });
+    add_next_hop(command, options->next_hop);
+    add_json(command, options->json);
+    command->footer(
+        "The next failure in the mail log, or a person, has it probed anew.\n\n"
+        "Examples:\n"
+        "  postfathom forget example.org");
+}
+
+void add_status(CommandLine& line) {
+    const auto options = std::make_shared<StatusOptions>();
+    auto* command =
+        line.add("status", "Say whether the daemons are there, what they know, and alarms",
+                 [options](const Settings& settings) { return run_status(*options, settings); });
+    add_json(command, options->json);
+    command->footer(
+        "Exit status: 0, or 69 when postfathom-probed cannot be asked.\n\n"
+        "Examples:\n"
+        "  postfathom status\n"
+        "  postfathom status --json");
+}
+
+void add_check(CommandLine& line) {
+    const auto options = std::make_shared<CheckOptions>();
+    auto* command =
+        line.add("check", "One line and exit status for Nagios, Icinga and their like",
+                 [options](const Settings& settings) { return run_check(*options, settings); });
+    line.commands.back().for_monitoring = true;
+    command->add_option("destination", options->destination, "A next hop, or a recipient's domain")
+        ->required();
+    command->add_option("-w,--warning", options->warning,
+                        "Warn when a handshake takes so many seconds: a range such as 2 or 0.5:5");
+    command->add_option("-c,--critical", options->critical, "Likewise critical");
+    command
+        ->add_option("-t,--timeout", options->timeout,
+                     "Seconds to wait for postfathom-probed, or with --probe for each server")
+        ->capture_default_str();
+    command->add_flag("--probe", options->probe,
+                      "Probe from this process, in place of asking what is known");
+    command->footer(
+        "Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, with performance data. The option "
+        "-c\n"
+        "for a configuration file comes before the word check.\n\n"
+        "Examples:\n"
+        "  postfathom check example.org\n"
+        "  postfathom check -w 2 -c 5 '[mail.example.org]:587'\n"
+        "  postfathom check --probe -t 30 example.org");
 }
 
 void add_queue(CommandLine& line) {
@@ -228,7 +302,11 @@ int main(int argc, char** argv) {
     line.app.fallthrough();
     add_queue(line);
     add_probe(line);
+    add_verify(line);
+    add_check(line);
+    add_status(line);
     add_show(line);
+    add_forget(line);
     add_list(line);
     add_watch(line);
     add_log(line);

@@ -253,4 +253,16 @@ int run_probe(const ProbeOptions& options, const Settings& settings) {
                            : tell(session.reports.front(), options.json);
 }
 
+Result<Report> probe_once(const ProbeOptions& options, const Settings& settings) {
+    auto request = request_of(options, settings);
+    if (!request) return tl::make_unexpected(request.error());
+    const auto probe_settings = settings_of(options, settings);
+    if (!probe_settings) return tl::make_unexpected(probe_settings.error());
+    Session session;
+    ProbeEngine engine(*probe_settings);
+    if (run(session, run_one(engine, std::move(*request), session)))
+        return fail(ErrorCode::timed_out, "the probe was interrupted");
+    return std::move(session.reports.front());
+}
+
 }  // namespace postfathom

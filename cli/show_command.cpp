@@ -195,8 +195,9 @@ int run_list(const ShowOptions& options, const Settings& settings) {
         if (!asked.body) return asked.exit_status;
         const auto page = parse_answer(*asked.body);
         for (const auto& known : list(page, "destinations")) {
-            if (options.json) {
-                fmt::print("{}\n", json::serialize(known));
+            if (options.names || options.json) {
+                fmt::print("{}\n",
+                           options.names ? text(known, "next_hop") : json::serialize(known));
                 continue;
             }
             if (!titled)
@@ -212,7 +213,7 @@ int run_list(const ShowOptions& options, const Settings& settings) {
         if (next <= after && !next.empty()) break;  // pages go forward
         after = next;
     } while (!after.empty());
-    if (!options.json && !titled) fmt::print("no destination is known yet\n");
+    if (!options.names && !options.json && !titled) fmt::print("no destination is known yet\n");
     return 0;
 }
 

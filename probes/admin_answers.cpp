@@ -30,6 +30,9 @@ json::object summary(const Daemon& daemon, const NextHopRecord& record) {
     json::object object;
     object["next_hop"] = record.next_hop;
     object["verdict"] = to_json(record.verdict);
+    object["age"] =
+        std::chrono::duration_cast<std::chrono::seconds>(wall_now() - record.verdict.measured_at)
+            .count();
     object["freshness"] =
         to_string(freshness(record.verdict, wall_now(), daemon.settings().cache.age));
     return object;
