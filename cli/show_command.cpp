@@ -7,7 +7,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/daemon_answer.hpp"
+#include "cli/terminal.hpp"
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/layout.hpp"
 #include "lib/net/admin_client.hpp"
 
 namespace postfathom {
@@ -15,6 +17,11 @@ namespace postfathom {
 namespace {
 
 namespace json = boost::json;
+
+Paint paint_of_verdict(const json::value& verdict) {
+    const auto severity = parse_severity(text(verdict, "severity"));
+    return severity ? paint_of(*severity) : Paint::plain;
+}
 
 void print_path_mtu(const json::value& endpoint) {
     const auto& sizes = member(endpoint, "path_mtu");
@@ -138,7 +145,8 @@ void print_memory(const json::value& known) {
 
 void print_destination(const json::value& known) {
     const auto& verdict = member(known, "verdict");
-    fmt::print("{}: {}\n", text(known, "next_hop"), text(verdict, "summary"));
+    fmt::print("{}: {}\n", text(known, "next_hop"),
+               painted(text(verdict, "summary"), paint_of_verdict(verdict), coloured()));
     fmt::print("  severity {}, since {}, last confirmed {} ({})\n", text(verdict, "severity"),
                text(verdict, "since"), text(verdict, "measured_at"), text(known, "freshness"));
     const auto& route = member(known, "route");
@@ -187,6 +195,7 @@ int run_show(const ShowOptions& options, const Settings& settings) {
 }
 
 int run_list(const ShowOptions& options, const Settings& settings) {
+    const bool colour = coloured();
     std::string after;
     bool titled = false;
     do {
@@ -201,13 +210,16 @@ int run_list(const ShowOptions& options, const Settings& settings) {
                 continue;
             }
             if (!titled)
-                fmt::print("{:<40} {:<9} {:<8} {:<21} {}\n", "DESTINATION", "SEVERITY", "AGE",
-                           "SINCE", "VERDICT");
+                fmt::print("{}\n",
+                           painted(fmt::format("{:<40} {:<9} {:<8} {:<21} {}", "DESTINATION",
+                                               "SEVERITY", "AGE", "SINCE", "VERDICT"),
+                                   Paint::bold, colour));
             titled = true;
             const auto& verdict = member(known, "verdict");
-            fmt::print("{:<40} {:<9} {:<8} {:<21} {}\n", text(known, "next_hop"),
-                       text(verdict, "severity"), text(known, "freshness"), text(verdict, "since"),
-                       text(verdict, "summary"));
+            fmt::print("{:<40} {} {:<8} {:<21} {}\n", text(known, "next_hop"),
+                       painted(fmt::format("{:<9}", text(verdict, "severity")),
+                               paint_of_verdict(verdict), colour),
+                       text(known, "freshness"), text(verdict, "since"), text(verdict, "summary"));
         }
         const auto next = text(page, "next");
         if (next <= after && !next.empty()) break;  // pages go forward

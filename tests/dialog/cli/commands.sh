@@ -46,6 +46,16 @@ out_has '^postfathom-milter +milter: not running'
 expect 0 status --json
 json_is '.daemon.cache.destinations == 1 and .daemon_trouble == null and (.sockets | length) == 3'
 
+# Colours on a terminal, none in a pipe.
+if command -v script >/dev/null; then
+  script -qec "'$program' -c '$work/postfathom.toml' list" /dev/null >"$work/out"
+  grep -q $'\x1b\\[1;31mcritical' "$work/out" || fail "list has no colour on a terminal: $(cat -v "$work/out")"
+  NO_COLOR=1 script -qec "'$program' -c '$work/postfathom.toml' show '$ill'" /dev/null >"$work/out"
+  grep -q $'\x1b' "$work/out" && fail "show has colour in spite of NO_COLOR: $(cat -v "$work/out")"
+fi
+expect 0 list
+grep -q $'\x1b' "$work/out" && fail "list has colour in a pipe"
+
 expect 0 list --names
 [ "$(cat "$work/out")" = "$ill" ] || fail "list --names: $(cat "$work/out")"
 expect 0 forget "$ill"
