@@ -246,6 +246,8 @@ std::optional<Note> clamp_note(const Evidence& evidence) {
                                 path_mtu_for(Mss{counters.peer_mss}, family(evidence)).bytes)};
     };
     if (evidence.attempts.empty() || evidence.attempts.front().clamped) return std::nullopt;
+    // Without a connection the server has asked for nothing: the kernel's own 536 stands there.
+    if (evidence.attempts.front().reached <= Phase::connect) return std::nullopt;
     const auto& counters = evidence.attempts.front().counters;
     return note(counters, PathMtu{counters.path_mtu});
 }

@@ -249,6 +249,10 @@ TEST_CASE("a lowered MSS is noted") {
     REQUIRE(verdict.notes.size() == 1);
     CHECK(verdict.notes[0].id == "mss-clamped");
     CHECK(mentions(verdict.notes[0].text, "at most 1360"));
+    auto refused = evidence;  // a server that was not reached has asked for nothing
+    refused.attempts[0].reached = Phase::connect;
+    refused.attempts[0].outcome = Outcome::refused;
+    for (const auto& note : diagnose(refused, TlsLevel::may).notes) CHECK(note.id != "mss-clamped");
     evidence.attempts[0].counters.path_mtu = 1400;  // it is our own route that says so
     CHECK(diagnose(evidence, TlsLevel::may).notes.empty());
     evidence.attempts[0].counters.path_mtu = 9000;
