@@ -300,6 +300,9 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     line.app.require_subcommand(1);
     line.app.fallthrough();
+    line.app.footer(
+        "When mail is stuck: postfathom queue\n"
+        "More of a command, with examples: postfathom COMMAND --help, and postfathom(1)");
     add_queue(line);
     add_probe(line);
     add_verify(line);

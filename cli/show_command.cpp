@@ -178,6 +178,13 @@ std::string event_line(const json::value& event) {
         const auto was = text(member(event, "was"), "summary");
         return was.empty() ? line : line + ", was " + was;
     }
+    if (name == "clear-text-delivery")
+        return line + fmt::format("message {} was sent IN CLEAR TEXT to {} after TLS had failed",
+                                  text(event, "queue_id"), text(event, "endpoint"));
+    if (name == "socket-suspicion")
+        return fmt::format("{} [{}]:{}: {}", text(event, "at"), text(event, "peer"),
+                           text(event, "port"), text(event, "summary"));
+    if (name == "forgotten") return line + "forgotten, as an operator asked";
     return line + name;
 }
 
