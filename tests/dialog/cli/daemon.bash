@@ -43,6 +43,12 @@ socket = "$work/notice.sock"
 file = "$work/mail.log"
 [admin]
 socket = "$work/admin.sock"
+[policy]
+socket = "$work/policy.sock"
+[dsn]
+socket = "$work/dsn.sock"
+[milter]
+socket = "$work/milter.sock"
 TOML
 }
 
