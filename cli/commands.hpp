@@ -92,6 +92,13 @@ struct VerifyOptions {
 // As run_probe: 0 when it is mended.
 int run_verify(const VerifyOptions& options, const Settings& settings);
 
+struct ExplainOptions {
+    std::string subject;  // a queue id, or a next hop
+    std::string log;      // read this log instead of asking; "-": standard input
+    bool json = false;
+};
+int run_explain(const ExplainOptions& options, const Settings& settings);
+
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);
 

@@ -15,6 +15,7 @@
 #include "cli/commands.hpp"
 #include "lib/base/text.hpp"
 #include "lib/mail_log/log_summary.hpp"
+#include "lib/mail_log/read_lines.hpp"
 
 namespace postfathom {
 
@@ -23,26 +24,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr int exit_no_input = 66;  // EX_NOINPUT of sysexits(3)
-
-// Lines of any length in bounded memory: what is longer than a line of a log can be is cut.
-void read_lines(std::istream& in, LogSummary& summary) {
-    std::string line;
-    char buffer[65536];
-    while (in.read(buffer, sizeof buffer), in.gcount() > 0) {
-        std::string_view rest(buffer, static_cast<std::size_t>(in.gcount()));
-        while (!rest.empty()) {
-            const auto end = rest.find('\n');
-            const auto piece = rest.substr(0, end);
-            if (line.size() < max_log_line_bytes)
-                line.append(piece.substr(0, max_log_line_bytes - line.size()));
-            if (end == rest.npos) break;
-            summary.line(line);
-            line.clear();
-            rest.remove_prefix(end + 1);
-        }
-    }
-    if (!line.empty()) summary.line(line);
-}
 
 std::string failures_in_words(const DestinationSummary& destination) {
     std::string text;
@@ -156,8 +137,9 @@ void print_json(const LogSummary& summary) {
 
 int run_log(const LogOptions& options) {
     LogSummary summary;
+    const auto take = [&](std::string_view line) { summary.line(line); };
     if (options.file == "-") {
-        read_lines(std::cin, summary);
+        read_log_lines(std::cin, take);
     } else {
         std::ifstream in(options.file, std::ios::binary);
         if (!in) {
@@ -167,7 +149,7 @@ int run_log(const LogOptions& options) {
                        printable(options.file), std::strerror(errno));
             return exit_no_input;
         }
-        read_lines(in, summary);
+        read_log_lines(in, take);
         if (in.bad() || (summary.lines() == 0 && !in.eof())) {
             fmt::print(stderr, "postfathom log: {}: cannot be read\n", printable(options.file));
             return exit_no_input;

@@ -260,6 +260,29 @@ void add_queue(CommandLine& line) {
         "  postqueue -j | postfathom queue --file -");
 }
 
+void add_explain(CommandLine& line) {
+    const auto options = std::make_shared<ExplainOptions>();
+    auto* command = line.add(
+        "explain", "Tell the story of a message in the queue, or of a next hop, with the evidence",
+        [options](const Settings& settings) { return run_explain(*options, settings); });
+    command
+        ->add_option("queue-id-or-next-hop", options->subject,
+                     "As `postqueue -p` or `postfathom list` prints it")
+        ->required();
+    command->add_option("--log", options->log,
+                        "Read this log, or - for standard input, for the message");
+    add_json(command, options->json);
+    command->footer(
+        "Asks postfathom-probed. Of a message that it does not know, or when it is not running, "
+        "the\n"
+        "end of the mail log is read (64 MiB, with the file that was rotated last).\n"
+        "Exit status: 0 told, 1 nothing is known, 69 postfathom-probed is not running.\n\n"
+        "Examples:\n"
+        "  postfathom explain 4bLmZk0Z2Sz1Y\n"
+        "  postfathom explain example.org\n"
+        "  zcat /var/log/mail.log.2.gz | postfathom explain 45952A7814D --log -");
+}
+
 void add_config(CommandLine& line) {
     struct Options {
         std::string file;
@@ -313,6 +336,7 @@ int main(int argc, char** argv) {
     add_list(line);
     add_watch(line);
     add_log(line);
+    add_explain(line);
     add_config(line);
     try {
         line.app.parse(argc, argv);

@@ -16,6 +16,7 @@
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "probes/admin_answers.hpp"
+#include "probes/delivery_answers.hpp"
 
 namespace postfathom {
 
@@ -75,6 +76,7 @@ Target split_target(std::string_view target) {
 
 constexpr std::string_view destination_prefix = "/v1/destinations/";
 constexpr std::string_view route_prefix = "/v1/routes/";
+constexpr std::string_view delivery_prefix = "/v1/deliveries/";
 
 // As the header Allow has them (RFC 9110 section 10.2.1).
 std::string_view allowed_methods(std::string_view path) {
@@ -82,7 +84,7 @@ std::string_view allowed_methods(std::string_view path) {
     if (path.starts_with(destination_prefix)) return "GET, DELETE";
     if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
         path == "/v1/clients" || path == "/v1/sockets" || path == "/v1/events" ||
-        path.starts_with(route_prefix))
+        path.starts_with(route_prefix) || path.starts_with(delivery_prefix))
         return "GET";
     return "";
 }
@@ -107,6 +109,8 @@ AdminReply answer_get(const AdminServer::State& state, const Target& target) {
     }
     if (target.path.starts_with(route_prefix))
         return answer_route(state.daemon, target.path.substr(route_prefix.size()));
+    if (target.path.starts_with(delivery_prefix))
+        return answer_delivery(state.daemon, target.path.substr(delivery_prefix.size()));
     return answer_destination(state.daemon, target.path.substr(destination_prefix.size()));
 }
 
@@ -134,12 +138,12 @@ asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
     const auto target = split_target({request.target().data(), request.target().size()});
     const auto allowed = allowed_methods(target.path);
     if (allowed.empty())
-        co_return admin_error(
-            404, "unknown-path",
-            "there is no " + printable(target.path, 64) +
-                "; there are /healthz, /v1/status, /v1/destinations, "
-                "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, /v1/clients, /v1/sockets, /v1/probe "
-                "and /v1/events");
+        co_return admin_error(404, "unknown-path",
+                              "there is no " + printable(target.path, 64) +
+                                  "; there are /healthz, /v1/status, /v1/destinations, "
+                                  "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, "
+                                  "/v1/deliveries/QUEUEID, /v1/clients, /v1/sockets, /v1/probe "
+                                  "and /v1/events");
     const std::string_view method(request.method_string().data(), request.method_string().size());
     if (!allows(allowed, method))
         co_return admin_error(405, "bad-method",

@@ -108,6 +108,9 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
       servers_(std::make_shared<Servers>(budget_limits(settings.probe))),
       schedule_(schedule_limits(settings), Clock::now()),
       observer_(cache),
+      stories_([this](const std::string& domain) {
+          return observer_.place_for(domain, std::nullopt).next_hop;
+      }),
       clear_text_([this](const LoggedPeer& peer) { return tls_path_is_ill(peer); }),
       tls_history_(max_tls_history),
       confirmations_(confirm_again_after, max_alarmed_places),
@@ -122,6 +125,7 @@ Daemon::Daemon(boost::asio::io_context& io, const Settings& settings, CacheWrite
 void Daemon::on_log_line(std::string_view line) {
     ++counters_.log_lines;
     counters_.last_log_line = wall_now();
+    stories_.line(line);
     const auto parsed = parse_log_line(line);
     if (!parsed) {
         observer_.other_line(line);

@@ -23,6 +23,7 @@
 #include "lib/config/settings.hpp"
 #include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "lib/mail_log/delivery_stories.hpp"
 #include "probes/clear_text_watch.hpp"
 #include "probes/daemon_gate.hpp"
 #include "probes/engine.hpp"
@@ -93,6 +94,11 @@ class Daemon {
     const CacheReader& cache() const { return cache_; }
     const Settings& settings() const { return settings_; }
     const SocketWatch& sockets() const { return sockets_; }
+    const DeliveryStories& stories() const { return stories_; }
+    // See Observer.
+    ProbePlace place_for(const std::string& domain, const std::optional<LoggedPeer>& peer) const {
+        return observer_.place_for(domain, peer);
+    }
     Events& events() { return events_; }
 
     struct Counters {
@@ -160,6 +166,7 @@ class Daemon {
     std::shared_ptr<Servers> servers_;
     Schedule schedule_;
     Observer observer_;
+    DeliveryStories stories_;
     ClearTextWatch clear_text_;
     TlsHistory tls_history_;
     std::size_t confirming_routes_ = 0;

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// postfathom explain: the story of a message in the queue, or of a next hop, with the evidence.
+#include <fmt/format.h>
+
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <cstdio>
+#include <iostream>
+#include <set>
+
+#include "cli/commands.hpp"
+#include "cli/daemon_answer.hpp"
+#include "cli/story_text.hpp"
+#include "lib/base/text.hpp"
+#include "lib/destination/next_hop.hpp"
+#include "lib/mail_log/delivery_stories.hpp"
+#include "lib/mail_log/read_lines.hpp"
+#include "lib/net/admin_client.hpp"
+
+namespace postfathom {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::chrono::seconds answer_limit{10};
+constexpr std::uint64_t max_log_bytes = std::uint64_t{64} << 20;
+constexpr std::size_t max_destinations = 8;
+
+void print(const json::value& answer, bool as_json, std::string (*story)(const json::value&)) {
+    if (as_json)
+        fmt::print("{}\n", json::serialize(answer));
+    else
+        fmt::print("{}", story(answer));
+}
+
+// Null: not known there, or the daemon cannot be asked.
+json::value answer_of(const Settings& settings, const std::string& target, bool& reached) {
+    const auto answer = admin_request(settings.admin.socket, "GET", target, "", answer_limit);
+    reached = answer.has_value();
+    if (!answer || answer->status != 200) return nullptr;
+    return parse_answer(answer->body);
+}
+
+json::value destination_of(const Settings& settings, const std::string& next_hop, bool& reached) {
+    return answer_of(settings, "/v1/destinations/" + percent_encoded(next_hop), reached);
+}
+
+// Where mail for a domain goes as far as the configuration tells.
+std::string configured_way(const Settings& settings, const std::string& domain) {
+    if (const auto* route = find_route(settings.routes, domain)) return route->next_hop;
+    const auto next_hop = parse_next_hop(domain);
+    return next_hop ? to_string(*next_hop) : domain;
+}
+
+// Whether what is known of a recipient's domain is about the server that the log names.
+bool speaks_of(const json::value& known, const std::string& server) {
+    if (server.empty() || !text(member(known, "route"), "next_hop").empty()) return true;
+    auto rest = std::string_view(server);
+    const auto peer = take_peer(rest);
+    if (!peer) return true;
+    const auto address = "[" + peer->address.to_string() + "]:";
+    for (const auto& endpoint : list(known, "endpoints"))
+        if (text_of(endpoint).find(address) != std::string::npos) return true;
+    return false;
+}
+
+// What the daemon, which does not know the message, knows of the places it was to go to.
+void add_what_is_known(const Settings& settings, json::object& story) {
+    json::array destinations;
+    json::array unknown;
+    std::set<std::string> seen;
+    const json::value attempts = story["attempts"];
+    for (const auto& attempt : attempts.get_array()) {
+        const auto next_hop = text(attempt, "next_hop");
+        if (text(attempt, "status") == "sent" || next_hop.empty() ||
+            seen.size() >= max_destinations || !seen.insert(next_hop).second)
+            continue;
+        bool reached = false;
+        auto known = destination_of(settings, next_hop, reached);
+        if (known.is_object() && speaks_of(known, text(attempt, "server")))
+            destinations.push_back(std::move(known));
+        else
+            unknown.push_back(json::string(next_hop));
+    }
+    story["destinations"] = std::move(destinations);
+    story["endpoints"] = json::array();
+    story["unknown"] = std::move(unknown);
+}
+
+// The message as the log alone tells of it; null when it does not.
+json::value from_log(const ExplainOptions& options, const Settings& settings) {
+    DeliveryStories stories(
+        [&](const std::string& domain) { return configured_way(settings, domain); });
+    const auto take = [&](std::string_view line) { stories.line(line); };
+    const auto file = options.log.empty() ? settings.mail_log.file : options.log;
+    if (file == "-") {
+        read_log_lines(std::cin, take);
+    } else if (options.log.empty() && settings.mail_log.journal) {
+        fmt::print(stderr,
+                   "postfathom: the mail log is the systemd journal; to read it: journalctl -o "
+                   "short-iso --since -1d | postfathom explain {} --log -\n",
+                   options.subject);
+        return nullptr;
+    } else if (file.empty()) {
+        return nullptr;
+    } else if (const auto done = read_log_tail(file, max_log_bytes, take); !done) {
+        fmt::print(stderr, "postfathom: {}\n", done.error().message);
+        return nullptr;
+    }
+    const auto* story = stories.find(options.subject);
+    if (story == nullptr) return nullptr;
+    return to_json(*story);
+}
+
+int explain_message(const ExplainOptions& options, const Settings& settings) {
+    bool daemon = false;
+    if (options.log.empty()) {
+        const auto told =
+            answer_of(settings, "/v1/deliveries/" + percent_encoded(options.subject), daemon);
+        if (told.is_object()) {
+            print(told, options.json, message_story);
+            return 0;
+        }
+    } else {
+        answer_of(settings, "/healthz", daemon);
+    }
+    auto story = from_log(options, settings);
+    if (story.is_object()) {
+        if (daemon)
+            add_what_is_known(settings, story.get_object());
+        else
+            fmt::print(
+                stderr,
+                "postfathom: postfathom-probed is not running; this is what the log tells\n");
+        print(story, options.json, message_story);
+        return 0;
+    }
+    // A host may be called like a queue id.
+    const auto known = daemon ? destination_of(settings, options.subject, daemon) : nullptr;
+    if (known.is_object()) {
+        print(known, options.json, destination_story);
+        return 0;
+    }
+    fmt::print(stderr, "postfathom: nothing is known of {}{}\n", options.subject,
+               daemon ? ": neither postfathom-probed nor the end of the mail log tells of it"
+                      : ": the end of the mail log does not tell of it, and postfathom-probed is "
+                        "not running");
+    return daemon ? exit_not_known : exit_unavailable;
+}
+
+}  // namespace
+
+int run_explain(const ExplainOptions& options, const Settings& settings) {
+    if (is_queue_id(options.subject)) return explain_message(options, settings);
+    const auto asked = ask_daemon(settings, "/v1/destinations/" + percent_encoded(options.subject));
+    if (!asked.body) return asked.exit_status;
+    print(parse_answer(*asked.body), options.json, destination_story);
+    return 0;
+}
+
+}  // namespace postfathom
