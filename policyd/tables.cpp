@@ -50,7 +50,7 @@ FailureSeen failure(const EndpointRecord* record, const LoggedPeer& peer, std::s
 
 // What may stand behind a failure of that kind. A verdict on something else, however certain, does
 // not explain it, and in the text it would mislead.
-bool explains(DiagnosisId id, TroubleKind kind) {
+bool explains(DiagnosisId id, const DsnQuestion& question) {
     const auto any_of = [id](std::initializer_list<DiagnosisId> ids) {
         return std::find(ids.begin(), ids.end(), id) != ids.end();
     };
@@ -58,9 +58,13 @@ bool explains(DiagnosisId id, TroubleKind kind) {
     const bool of_path =
         any_of({pmtu_black_hole, size_specific_loss, large_hello_intolerance, lossy_path});
     const bool of_handshake = of_path || any_of({peer_stall, reset_in_handshake});
-    switch (kind) {
-        case TroubleKind::handshake_error:
+    switch (question.kind) {
         case TroubleKind::cannot_start_tls:
+            // "TLS is required, but host ... refused to start TLS": no handshake was begun.
+            if (question.peer)
+                return any_of({starttls_missing, starttls_stripped, greeting_rejected});
+            [[fallthrough]];
+        case TroubleKind::handshake_error:
             return of_handshake || any_of({tls_alert, tls_protocol_mismatch, tls_no_shared_cipher,
                                            tls_garbage, certificate_weak});
         case TroubleKind::certificate_error:
@@ -134,7 +138,7 @@ DsnAnswer answer_dsn(std::string_view key, const DsnQuestion& question, const Lo
                      const CacheReader& cache, WallTime now, const AgeLimits& limits) {
     const auto record = record_of(peer, cache, now, limits);
     DsnAnswer answer;
-    const bool of_this = record && explains(record->verdict.id, question.kind);
+    const bool of_this = record && explains(record->verdict.id, question);
     if (of_this && ill(record->verdict)) {
         const auto tag = printable(brief(record->verdict), max_dsn_tag - sizeof " (path: )" + 1);
         answer.text = std::string(key) + " (path: " + tag + ")";
