@@ -48,14 +48,29 @@ void DeliveryJoin::line(const LogLine& line, Time now) {
                           state.candidate->kind == TroubleKind::certificate_error &&
                           state.candidate->peer == established->peer;
         if (!same) state.candidate.reset();
+        state.greeted.reset();
+        state.answered_for.reset();
     } else {
         const auto& trouble = std::get<Trouble>(line.event);
         state.candidate.reset();
+        state.greeted.reset();
+        state.answered_for.reset();
         const bool of_host = line.queue_id.empty() && trouble.peer && trouble.peer->port;
         if (of_host && (trouble.kind == TroubleKind::handshake_error ||
                         trouble.kind == TroubleKind::certificate_error))
             state.candidate = Candidate{trouble.kind, *trouble.peer, now, {}};
     }
+}
+
+void DeliveryJoin::greeted(std::uint32_t pid, const IpAddress& server, Time now) {
+    if (pid == 0) return;
+    auto& state = process(pid, now);
+    state.greeted = server;
+    state.answered_for.reset();
+}
+
+void DeliveryJoin::proxy_connects(std::string_view host, Time now) {
+    if (host_.empty() || host == host_) proxy_connected_ = now;
 }
 
 void DeliveryJoin::status_line(Process& state, const LogLine& line, const DeliveryStatus& status,
@@ -84,9 +99,23 @@ DeliveryJoin::Duration DeliveryJoin::settle_time(Duration patience) const {
     return std::max(min_settle, std::min(2 * slowest, patience / 2));
 }
 
+std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state,
+                                                       TroubleKind kind) const {
+    // That lines of this process are read at all is known from one that came back.
+    if (kind != TroubleKind::cannot_start_tls || state.candidate) return {};
+    if (!state.unlogged.empty() || state.overflowed || host_.empty()) return {};
+    if (state.greeted) return LoggedPeer{"", *state.greeted, std::nullopt};
+    if (!state.answered_for || proxy_connected_ >= state.last_answer) return {};
+    return LoggedPeer{"", *state.answered_for, std::nullopt};
+}
+
 DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Time asked,
                                          Duration patience, Time now) {
     if (pid == 0) return Unknown{};  // a process of another PID namespace
+    const auto known = processes_.find(pid);
+    if (known != processes_.end() && known->second.answered_for &&
+        kind == TroubleKind::cannot_start_tls && asked - known->second.last_answer <= same_loop)
+        return LoggedPeer{"", *known->second.answered_for, std::nullopt};
     const auto end = asked + patience;
     const auto settled = asked + settle_time(patience);
     if (settled > end) return Unknown{};
@@ -109,6 +138,10 @@ DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Ti
     };
     if (certain()) return state.candidate->peer;
     if (now < end) return WaitUntil{end};
+    if (const auto server = greeted_server(state, kind)) {
+        state.answered_for = server->address;
+        return *server;
+    }
     return Unknown{};
 }
 
@@ -116,6 +149,8 @@ void DeliveryJoin::answered(std::uint32_t pid, std::string_view status_text, Tim
     if (pid == 0) return;
     auto& state = process(pid, now);
     state.last_answer = now;
+    // answered_for outlives it: the next recipient's question may be on its way.
+    state.greeted.reset();
     if (state.unlogged.size() >= max_unlogged) {
         // proxymap(8) asks for many processes, or the log is not the one of this Postfix.
         state.overflowed = true;

@@ -31,6 +31,18 @@
 //   6. Its kind fits the question: a handshake error for "Cannot start TLS", a certificate error
 //   for
 //      "Server certificate not verified".
+//
+// With smtp_tls_connection_reuse the handshake is tlsproxy(8)'s, which knows no queue id, and whose
+// line may come after smtp(8) has given up: no line tells certainly. But where table `ehlo` is in
+// use, the process asked it about the server's address when it said EHLO, and that is taken when
+// all of this holds:
+//   - it was asked after the last answer to a question of this process: in the delivery at hand;
+//   - no line of the process about a host was read since: no other host was tried after it, as one
+//     that an earlier table answers for would not be asked about;
+//   - rule 2, the whole bounded wait has passed, and an answer was seen to come back in the log.
+// For further recipients it is taken again when they follow at once (same_loop), or after the whole
+// bounded wait when tlsproxy(8) was not seen to connect anywhere since the last answer: the next
+// delivery would have made it.
 // Lines of another host, in a log that gathers several, are none of ours: ours is the host on whose
 // lines our answers came back.
 // A closed connection means nothing: smtp(8) closes one after 10 s without use and after 100 s, and
@@ -69,6 +81,12 @@ class DeliveryJoin {
     // A line of the mail log, as it was read.
     void line(const LogLine& line, Time now);
 
+    // The process asked table `ehlo` about a server.
+    void greeted(std::uint32_t pid, const IpAddress& server, Time now);
+
+    // tlsproxy(8) on `host` has logged that it connects to a server.
+    void proxy_connects(std::string_view host, Time now);
+
     struct WaitUntil {
         Time time;  // ask again then, or when a line of this process was read
     };
@@ -97,6 +115,8 @@ class DeliveryJoin {
     };
     struct Process {
         std::optional<Candidate> candidate;
+        std::optional<IpAddress> greeted;       // since the last answer, and no line about a host
+        std::optional<IpAddress> answered_for;  // found by that for the last answer
         std::deque<Answer> unlogged;
         bool overflowed = false;  // more answers than we can remember: certain of nothing
         Time last_answer{};
@@ -104,6 +124,7 @@ class DeliveryJoin {
     };
 
     Process& process(std::uint32_t pid, Time now);
+    std::optional<LoggedPeer> greeted_server(const Process& process, TroubleKind kind) const;
     void status_line(Process& process, const LogLine& line, const DeliveryStatus& status, Time now);
     Duration settle_time(Duration patience) const;
 
@@ -111,6 +132,7 @@ class DeliveryJoin {
     std::string host_;  // on whose lines our answers come back; empty: not known yet
     std::array<Duration, 4> delays_{};  // of the last status lines, from answer to reading
     std::size_t next_delay_ = 0;
+    Time proxy_connected_{};
 };
 
 }  // namespace postfathom

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lib/base/log.hpp"
+#include "lib/mail_log/server_lines.hpp"
 #include "policyd/socketmap.hpp"
 
 namespace postfathom {
@@ -142,9 +143,13 @@ std::unique_ptr<Session> DsnService::session(std::uint32_t pid, Connection& conn
     return std::make_unique<DsnSession>(*this, pid, connection);
 }
 
+void DsnService::greeted(std::uint32_t pid, const IpAddress& server) {
+    join_.greeted(pid, server, Clock::now());
+}
+
 void DsnService::take_line(std::string_view text) {
     const auto line = parse_log_line(text);
-    if (!line) return;
+    if (!line) return take_proxy_line(text);
     join_.line(*line, Clock::now());
     // Later, not now: a waiting session may be the one that polls the log.
     const auto [begin, end] = waiting_.equal_range(line->pid);
@@ -152,6 +157,14 @@ void DsnService::take_line(std::string_view text) {
         boost::asio::post(executor_, [connection = it->second->connection().weak_from_this()] {
             if (const auto alive = connection.lock()) alive->resume();
         });
+}
+
+// Its connections do not tell whose they are, but that somebody's next delivery is under way.
+void DsnService::take_proxy_line(std::string_view text) {
+    if (text.find("tlsproxy[") == text.npos) return;
+    const auto line = parse_server_line(text);
+    if (line && line->kind == ServerEventKind::proxy_connected && line->detail == "to")
+        join_.proxy_connects(line->head.host, Clock::now());
 }
 
 void DsnService::answer(std::uint32_t pid, std::string_view key, const DsnQuestion& question,

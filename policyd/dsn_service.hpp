@@ -35,10 +35,14 @@ class DsnService {
     // For a client that is process `pid`; `connection` outlives the session.
     std::unique_ptr<Session> session(std::uint32_t pid, Connection& connection);
 
+    // Process `pid` has said EHLO to a server.
+    void greeted(std::uint32_t pid, const IpAddress& server);
+
   private:
     class DsnSession;
 
     void take_line(std::string_view line);
+    void take_proxy_line(std::string_view line);
     // Appends the answer to `key`, whose failure happened at `peer` (none: not known).
     void answer(std::uint32_t pid, std::string_view key, const DsnQuestion& question,
                 const std::optional<LoggedPeer>& peer, std::string& out);

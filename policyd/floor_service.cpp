@@ -19,7 +19,7 @@ constexpr std::size_t max_held = 4096;
 
 class FloorSession : public Session {
   public:
-    explicit FloorSession(FloorService& service) : service_(service) {}
+    FloorSession(FloorService& service, std::uint32_t pid) : service_(service), pid_(pid) {}
 
     Next feed(std::string_view& bytes, std::string& out) override {
         while (!bytes.empty()) {
@@ -30,7 +30,7 @@ class FloorSession : public Session {
             }
             if (status != SocketmapParser::Status::complete) continue;
             const auto key = parser_.overlong() ? std::string_view() : parser_.key();
-            service_.answer(parser_.name(), key, out);
+            service_.answer(pid_, parser_.name(), key, out);
         }
         return Next::read;
     }
@@ -39,6 +39,7 @@ class FloorSession : public Session {
 
   private:
     FloorService& service_;
+    std::uint32_t pid_;
     SocketmapParser parser_;
 };
 
@@ -47,7 +48,10 @@ class FloorSession : public Session {
 FloorService::FloorService(const Settings& settings, const CacheReader& cache)
     : settings_(settings), cache_(cache), logged_(log_again_after, max_remembered_keys) {}
 
-void FloorService::answer(std::string_view name, std::string_view key, std::string& out) {
+void FloorService::answer(std::uint32_t pid, std::string_view name, std::string_view key,
+                          std::string& out) {
+    if (name == "ehlo" && greeted_)
+        if (const auto server = IpAddress::parse(key)) greeted_(pid, *server);
     const auto now = wall_now();
     const auto& tables = settings_.tables;
     const auto& age = settings_.cache.age;
@@ -80,6 +84,8 @@ std::optional<SuggestedLevel> FloorService::level_for(std::string_view key) {
     return held.level;
 }
 
-std::unique_ptr<Session> FloorService::session() { return std::make_unique<FloorSession>(*this); }
+std::unique_ptr<Session> FloorService::session(std::uint32_t pid) {
+    return std::make_unique<FloorSession>(*this, pid);
+}
 
 }  // namespace postfathom

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,10 +24,15 @@ class FloorService {
     // Both outlive the service; `settings` may change between requests.
     FloorService(const Settings& settings, const CacheReader& cache);
 
-    std::unique_ptr<Session> session();
+    // Told which server process `pid` has just asked about with table `ehlo`.
+    using Greeted = std::function<void(std::uint32_t pid, const IpAddress& server)>;
+    void on_greeted(Greeted greeted) { greeted_ = std::move(greeted); }
+
+    // For a client that is process `pid`.
+    std::unique_ptr<Session> session(std::uint32_t pid);
 
     // Appends the answer to `key` of table `name`.
-    void answer(std::string_view name, std::string_view key, std::string& out);
+    void answer(std::uint32_t pid, std::string_view name, std::string_view key, std::string& out);
 
   private:
     std::optional<SuggestedLevel> level_for(std::string_view key);
@@ -37,6 +44,7 @@ class FloorService {
         std::chrono::steady_clock::time_point until;
     };
 
+    Greeted greeted_;
     const Settings& settings_;
     const CacheReader& cache_;
     Pace logged_;  // per table and key

@@ -164,7 +164,10 @@ Server::Server(boost::asio::io_context& io, const Settings& settings, const Cach
                         return dsn_.session(pid, connection);
                     }),
       tables_acceptor_(io, "tables socket", settings.policy,
-                       [this](std::uint32_t, Connection&) { return floor_.session(); }) {}
+                       [this](std::uint32_t pid, Connection&) { return floor_.session(pid); }) {
+    floor_.on_greeted(
+        [this](std::uint32_t pid, const IpAddress& server) { dsn_.greeted(pid, server); });
+}
 
 Result<void> Server::start() {
     auto result = policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);

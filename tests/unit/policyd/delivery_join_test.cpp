@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <random>
+
 using namespace postfathom;
 using namespace std::chrono_literals;
 
@@ -273,4 +276,145 @@ TEST_CASE("memory is bounded in processes and in answers") {
     for (int i = 0; i < 1000; ++i) proxy.answered(i, failure);
     proxy.handshake_error(1001, a);
     CHECK(proxy.find(1002, 1302) == "unknown");
+}
+
+TEST_CASE("with connections through tlsproxy, the server that was greeted in this delivery is it") {
+    const auto a_address = *IpAddress::parse("192.0.2.1");
+    const auto b_address = *IpAddress::parse("192.0.2.2");
+    Story story;
+    const auto greets = [&](int ms, const IpAddress& server) {
+        story.join.greeted(pid, server, story.start + std::chrono::milliseconds(ms));
+    };
+    const auto find = [&](int asked, int now, TroubleKind kind = tls) -> std::string {
+        const auto found =
+            story.join.find(pid, kind, story.start + std::chrono::milliseconds(asked), 300ms,
+                            story.start + std::chrono::milliseconds(now));
+        if (const auto* peer = std::get_if<LoggedPeer>(&found)) return peer->address.to_string();
+        return std::holds_alternative<DeliveryJoin::Unknown>(found) ? "unknown" : "wait";
+    };
+    SUBCASE("not before the log is known to be read") {
+        greets(0, a_address);
+        CHECK(find(1, 301) == "unknown");
+    }
+    story.answered(-1000, failure, pid + 1);
+    story.status(-999, "45952A7814D", failure, pid + 1);
+    greets(0, a_address);
+    SUBCASE("after the whole wait, since another host may have been tried") {
+        CHECK(find(50, 299) == "wait");
+        CHECK(find(50, 350) == "192.0.2.1");
+    }
+    SUBCASE("and for the other recipients at once") {
+        CHECK(find(50, 350) == "192.0.2.1");
+        story.answered(350, failure);
+        CHECK(find(351, 351) == "192.0.2.1");
+        story.answered(351, failure);
+        CHECK(find(352, 352) == "192.0.2.1");
+        story.answered(352, failure);
+        SUBCASE("but not for the next delivery, which greeted nobody that we know of") {
+            for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
+            story.join.proxy_connects("mx", story.start + 450ms);
+            CHECK(find(500, 800) == "unknown");
+        }
+        SUBCASE("a slow further recipient gets it when nothing was connected to since") {
+            for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
+            story.join.proxy_connects("other", story.start + 450ms);
+            CHECK(find(500, 799) == "wait");
+            CHECK(find(500, 800) == "192.0.2.1");
+        }
+        SUBCASE("nor after a line about another host") {
+            for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
+            story.log(420, "connect to b.example.net[192.0.2.2]:25: Connection refused");
+            CHECK(find(500, 800) == "unknown");
+        }
+        SUBCASE("which is its own server's when it did") {
+            for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
+            greets(450, b_address);
+            CHECK(find(500, 800) == "192.0.2.2");
+        }
+        SUBCASE("and not while the log is behind") {
+            greets(450, b_address);
+            CHECK(find(500, 800) == "unknown");
+        }
+    }
+    SUBCASE("of several servers the last one") {
+        greets(10, b_address);
+        CHECK(find(50, 350) == "192.0.2.2");
+    }
+    SUBCASE("not when a host was given up after it") {
+        for (const std::string line :
+             {"45952A7814D: Cannot start TLS: handshake failure",
+              "connect to b.example.net[192.0.2.2]:25: Connection refused",
+              "45952A7814D: conversation with b.example.net[192.0.2.2] timed out while sending "
+              "MAIL FROM",
+              "Trusted TLS connection established to b.example.net[192.0.2.2]:25: TLSv1.3"}) {
+            greets(0, a_address);
+            story.log(200, line);
+            CHECK(find(50, 350) == "unknown");
+        }
+    }
+    SUBCASE("the process's own line says more") {
+        story.handshake_error(40, b);
+        CHECK(find(50, 350) == "192.0.2.2");
+    }
+    SUBCASE("only for handshakes") { CHECK(find(50, 350, certificate) == "unknown"); }
+    SUBCASE("another process's greeting is none of ours") {
+        story.join.greeted(pid + 1, b_address, story.start + 20ms);
+        CHECK(find(50, 350) == "192.0.2.1");
+    }
+}
+
+TEST_CASE("whatever is read meanwhile, a question never waits longer than its patience") {
+    std::mt19937 random(7);  // NOLINT: the same in every run
+    const auto below = [&](int limit) {
+        return static_cast<int>(random() % static_cast<unsigned>(limit));
+    };
+    for (int round = 0; round < 2000; ++round) {
+        Story story;
+        const int patience = below(400);
+        const int asked = 1000 + below(100);
+        for (int i = below(6); i > 0; --i) {
+            const int ms = below(1000);
+            switch (below(4)) {
+                case 0:
+                    story.handshake_error(ms, below(2) == 0 ? a : b);
+                    break;
+                case 1:
+                    story.answered(ms, failure);
+                    break;
+                case 2:
+                    story.status(ms, "45952A7814D", failure);
+                    break;
+                default:
+                    story.join.greeted(pid, *IpAddress::parse("192.0.2.1"),
+                                       story.start + std::chrono::milliseconds(ms));
+            }
+        }
+        const auto begin = story.start + std::chrono::milliseconds(asked);
+        const auto end = begin + std::chrono::milliseconds(patience);
+        auto now = begin;
+        bool answered = false;
+        // A question is looked at again at the time it named, or earlier when a line came.
+        for (int looks = 0; !answered && looks < 100; ++looks) {
+            const auto found =
+                story.join.find(pid, tls, begin, std::chrono::milliseconds(patience), now);
+            const auto* wait = std::get_if<DeliveryJoin::WaitUntil>(&found);
+            answered = wait == nullptr;
+            if (answered) break;
+            REQUIRE(wait->time > now);
+            REQUIRE(wait->time <= end);
+            const auto step = wait->time - now;
+            now = below(2) == 0 ? wait->time : now + step / 2 + 1us;
+            now = std::min(now, end);
+            if (below(3) == 0)
+                story.handshake_error(
+                    static_cast<int>(
+                        std::chrono::duration_cast<std::chrono::milliseconds>(now - story.start)
+                            .count()),
+                    below(2) == 0 ? a : b);
+        }
+        CHECK(answered);
+        CHECK(now <= end);
+        CHECK_FALSE(std::holds_alternative<DeliveryJoin::WaitUntil>(
+            story.join.find(pid, tls, begin, std::chrono::milliseconds(patience), end)));
+    }
 }
