@@ -4,51 +4,24 @@
 # Table ehlo likewise, and what failing closed means. postfathom-probed tells of the clear text.
 set -euo pipefail
 policyd=$1 trouble_server=$2 fill_cache=$3 probed=$4
-tools=$(dirname "$(readlink -f "$0")")/../../tools
+command -v curl >/dev/null || { echo "skipped: curl is not installed"; exit 77; }
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(readlink -f "$0")")/private_postfix.sh"
 
-for tool in ip postfix curl jq; do
-  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
-done
-[ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces and Postfix"; exit 77; }
-
-name=pffloor$$
-work=$(mktemp -d /var/tmp/postfathom-floor-XXXXXX)  # maillog_file_prefixes has /var
-conf=$work/conf queue=$work/queue log=$work/mail.log
-policyd_pid= trouble_pid= probed_pid= watch_pid=
-run() { ip netns exec "$name" "$@"; }
-stop_policyd() {
-  [ -n "$policyd_pid" ] || return 0
-  kill "$policyd_pid" 2>/dev/null || true
-  wait "$policyd_pid" 2>/dev/null || true
-  policyd_pid=
-}
-cleanup() {
+probed_pid= watch_pid=
+finish() {
   local status=$?
-  run postfix -c "$conf" stop >/dev/null 2>&1 || true
-  stop_policyd
-  for pid in $watch_pid $probed_pid; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
-  [ -z "$trouble_pid" ] || { kill "$trouble_pid" 2>/dev/null || true; wait "$trouble_pid" 2>/dev/null || true; }
-  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 60 "$log"; echo "--- policyd"; cat "$work/policyd.log"; echo "--- probed"; cat "$work/probed.log" "$work/events"; } 2>/dev/null || true
-  ip netns del "$name" 2>/dev/null || true
-  rm -rf "$work" "/etc/netns/$name"
-}
-trap cleanup EXIT
-
-until_true() {
-  local seconds=$1 what=$2
-  shift 2
-  local end=$((SECONDS + seconds))
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || { echo "FAILED: after $seconds s: $what"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
+  set +e
+  for child in $watch_pid $probed_pid; do
+    kill "$child" 2>/dev/null
+    wait "$child" 2>/dev/null
   done
+  [ "$status" -eq 0 ] || { echo "--- probed"; cat "$work/probed.log" "$work/events"; } 2>/dev/null
+  return "$status"
 }
+trap 'finish; cleanup' EXIT  # which looks at the status
 
-mkdir -p "/etc/netns/$name" "$conf" "$queue" "$work/data" "$work/cache"
-chmod 755 "$work"
-chown postfix "$work/data"
-ip netns add "$name"
-run ip link set lo up
+namespace_up
 for i in 1 2 3; do run ip addr add "192.0.2.$i/32" dev lo; done
 cat >"/etc/netns/$name/hosts" <<'HOSTS'
 127.0.0.1 localhost
@@ -56,27 +29,17 @@ cat >"/etc/netns/$name/hosts" <<'HOSTS'
 192.0.2.2 held.example.org
 192.0.2.3 groups.example.org
 HOSTS
-cat >"$conf/main.cf" <<CONF
-compatibility_level = 3.6
-queue_directory = $queue
-data_directory = $work/data
-maillog_file = $log
-myhostname = mx.example.net
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
+{
+  main_cf | grep -v smtp_delivery_status_filter
+  cat <<CONF
 smtp_tls_security_level = may
-smtp_tls_loglevel = 1
 smtp_starttls_timeout = 2s
 minimal_backoff_time = 3s
 maximal_backoff_time = 600s
 queue_run_delay = 600s
-alias_maps =
 transport_maps = inline:{ { held.example.org = held: }, { groups.example.org = held: } }
 CONF
+} >"$conf/main.cf"
 {
   cat "$tools/master.cf"
   echo 'held unix - - n - - smtp'
@@ -84,17 +47,9 @@ CONF
   echo '  -o smtp_discard_ehlo_keyword_address_maps=socketmap:unix:run/tables.sock:ehlo'
 } >"$conf/master.cf"
 postconf -c "$conf" -F pickup/unix/wakeup=1
-cat >"$work/postfathom.toml" <<CONF
-[cache]
-directory = "$work/cache"
-[notice]
-socket = "$work/notice.sock"
-[mail_log]
-file = "$log"
-[policy]
-socket = "$queue/run/policy.sock"
-[dsn]
-socket = "$queue/run/dsn.sock"
+{
+  policyd_toml
+  cat <<CONF
 [tls]
 floor = "may"
 [tables]
@@ -102,24 +57,16 @@ socket = "$queue/run/tables.sock"
 tls_next_hops = ["*"]
 ehlo_addresses = ["*"]
 CONF
+} >"$work/postfathom.toml"
 # Both are known as ill; only the one is asked of the table.
 "$fill_cache" "$work/cache" 'open.example.org=pmtu-black-hole,open.example.org[192.0.2.1]:25' \
   'held.example.org=pmtu-black-hole,held.example.org[192.0.2.2]:25' \
   'groups.example.org[192.0.2.3]:25=size-specific-loss'
 
-start_policyd() {
-  "$policyd" -c "$work/postfathom.toml" >>"$work/policyd.log" 2>&1 &
-  policyd_pid=$!
-  until_true 10 "policyd listens" test -S "$queue/run/tables.sock"
-}
-# exec, so that the process we end is the server itself.
-(exec ip netns exec "$name" "$trouble_server" 192.0.2.1:25=hang-in-handshake \
-  192.0.2.2:25=hang-in-handshake 192.0.2.3:25=no-starttls) >"$work/trouble.log" &
-trouble_pid=$!
-until_true 10 "the failing servers listen" grep -q ready "$work/trouble.log"
-run postfix -c "$conf" start >/dev/null 2>&1
-until_true 20 "Postfix runs" test -s "$log"
+start_trouble 192.0.2.1:25=hang-in-handshake 192.0.2.2:25=hang-in-handshake 192.0.2.3:25=no-starttls
+start_postfix
 start_policyd
+until_true 10 "the tables are there" test -S "$queue/run/tables.sock"
 # With a cache of its own: what it finds of these servers is another matter.
 mkdir "$work/cache-probed"
 cat >"$work/probed.toml" <<CONF

@@ -3,68 +3,19 @@
 # smtpd(8) for each mode, over the UNIX socket and over TCP, and without policyd.
 set -euo pipefail
 policyd=$1 fill_cache=$2
-tools=$(dirname "$(readlink -f "$0")")/../../tools
+trouble_server=  # none here
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$(readlink -f "$0")")/private_postfix.sh"
 
-for tool in ip postfix; do
-  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
-done
-[ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for network namespaces and Postfix"; exit 77; }
-
-name=pfpolicy$$
-work=$(mktemp -d /var/tmp/postfathom-policy-XXXXXX)  # maillog_file_prefixes has /var
-conf=$work/conf queue=$work/queue log=$work/mail.log
-policyd_pid=
-run() { ip netns exec "$name" "$@"; }
-stop_policyd() {
-  [ -n "$policyd_pid" ] || return 0
-  kill -CONT "$policyd_pid" 2>/dev/null || true
-  kill "$policyd_pid" 2>/dev/null || true
-  wait "$policyd_pid" 2>/dev/null || true
-  policyd_pid=
-}
-cleanup() {
-  local status=$?
-  run postfix -c "$conf" stop >/dev/null 2>&1 || true
-  stop_policyd
-  [ "$status" -eq 0 ] || { echo "--- mail log"; tail -n 40 "$log"; echo "--- policyd"; cat "$work/policyd.log"; } 2>/dev/null || true
-  ip netns del "$name" 2>/dev/null || true
-  rm -rf "$work" "/etc/netns/$name"
-}
-trap cleanup EXIT
-
-until_true() {
-  local seconds=$1 what=$2
-  shift 2
-  local end=$((SECONDS + seconds))
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || { echo "FAILED: after $seconds s: $what"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
-  done
-}
-
-mkdir -p "/etc/netns/$name" "$conf" "$queue" "$work/data" "$work/cache"
-chmod 755 "$work"
-chown postfix "$work/data"
-ip netns add "$name"
-run ip link set lo up
+namespace_up
 echo '127.0.0.1 localhost' >"/etc/netns/$name/hosts"
-cat >"$conf/main.cf" <<CONF
-compatibility_level = 3.6
-queue_directory = $queue
-data_directory = $work/data
-maillog_file = $log
-myhostname = mx.example.net
-mydestination =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 192.0.2.0/24, 127.0.0.0/8
-smtp_dns_support_level = disabled
-smtp_host_lookup = native
+{
+  main_cf
+  cat <<CONF
 defer_transports = smtp
-alias_maps =
-smtpd_peername_lookup = no
 smtpd_delay_reject = yes
 CONF
+} >"$conf/main.cf"
 # ADDRESS NAME-OF-RESTRICTIONS ENDPOINT CONTEXT
 service() {
   run ip addr add "$1/32" dev lo
@@ -83,18 +34,9 @@ service() {
   service 192.0.2.18 client unix:run/policy.sock warn
   cat "$tools/master.cf"
 } >"$conf/master.cf"
-cat >"$work/postfathom.toml" <<CONF
-[cache]
-directory = "$work/cache"
-[notice]
-socket = "$work/notice.sock"
-[mail_log]
-file = "$log"
-[policy]
-socket = "$queue/run/policy.sock"
-listen = "127.0.0.1:10040"
-[dsn]
-socket = "$queue/run/dsn.sock"
+{
+  policyd_toml | sed 's/^\[policy\]$/&\nlisten = "127.0.0.1:10040"/'
+  cat <<CONF
 [defer]
 diagnoses = ["pmtu-black-hole"]
 next_hops = ["example.org", "ill.example.org"]
@@ -102,16 +44,17 @@ next_hops = ["example.org", "ill.example.org"]
 domain = "routed.example.com"
 next_hop = "[relay.example.net]:587"
 CONF
+} >"$work/postfathom.toml"
 "$fill_cache" "$work/cache" example.org=pmtu-black-hole ill.example.org=certificate-expired \
   other.example.org=pmtu-black-hole '[relay.example.net]:587=peer-stall' well.example.org=healthy
 
+# It listens on the namespace's loopback too.
 start_policyd() {
   ip netns exec "$name" "$policyd" -c "$work/postfathom.toml" >>"$work/policyd.log" 2>&1 &
   policyd_pid=$!
   until_true 10 "policyd listens" test -S "$queue/run/dsn.sock"
 }
-run postfix -c "$conf" start >/dev/null 2>&1
-until_true 20 "Postfix runs" test -s "$log"
+start_postfix
 start_policyd
 
 # Says the lines to ADDRESS, port 25, and prints the last line of each reply.
