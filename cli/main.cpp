@@ -266,8 +266,8 @@ void add_explain(CommandLine& line) {
         "explain", "Tell the story of a message in the queue, or of a next hop, with the evidence",
         [options](const Settings& settings) { return run_explain(*options, settings); });
     command
-        ->add_option("queue-id-or-next-hop", options->subject,
-                     "As `postqueue -p` or `postfathom list` prints it")
+        ->add_option("next-hop-or-queue-id", options->subject,
+                     "As `postfathom list` or `postqueue -p` prints it")
         ->required();
     command->add_option("--log", options->log,
                         "Read this log, or - for standard input, for the message");
