@@ -28,7 +28,8 @@ known | jq -e '.report.endpoints[0].cost | .budget_ended and .aborted == 4 and .
 [ "$(seen connection)" -le 8 ] || fail "$(seen connection) connections in a round"
 [ "$(seen 'handshake not')" -le 4 ] || fail "$(seen 'handshake not') unfinished handshakes in a round"
 [ "$(ask http://localhost/v1/status | jq .schedule.queued)" = 1 ] || fail "no further round is planned"
-postfathom show "[198.51.100.2]" | grep -q "at least .*, below " || fail "show has no bounds"
+shown=$(postfathom show "[198.51.100.2]") || fail "show ended with $?"  # whole: grep -q would end it early
+grep -q "at least .*, below " <<<"$shown" || fail "show has no bounds: $shown"
 
 # Whatever else the log says: nothing more before the window is over.
 for _ in 1 2 3; do deferred; done
