@@ -99,6 +99,13 @@ struct ExplainOptions {
 };
 int run_explain(const ExplainOptions& options, const Settings& settings);
 
+struct DoctorOptions {
+    std::string config_directory;  // of the Postfix instance; empty: the default one
+    bool json = false;
+};
+// 0 in order or notice, 1 warning, 2 critical, 3 nothing could be read.
+int run_doctor(const DoctorOptions& options, const Settings& settings);
+
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);
 

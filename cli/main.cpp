@@ -283,6 +283,25 @@ void add_explain(CommandLine& line) {
         "  zcat /var/log/mail.log.2.gz | postfathom explain 45952A7814D --log -");
 }
 
+void add_doctor(CommandLine& line) {
+    const auto options = std::make_shared<DoctorOptions>();
+    auto* command =
+        line.add("doctor", "Look at this host and say what makes mail hang, and how to mend it",
+                 [options](const Settings& settings) { return run_doctor(*options, settings); });
+    line.commands.back().for_monitoring = true;
+    command->add_option("--postfix-config", options->config_directory,
+                        "Configuration directory of another Postfix instance");
+    add_json(command, options->json);
+    command->footer(
+        "Changes nothing and probes nothing. Works without the daemons, without Postfix and as "
+        "any\n"
+        "user; says what it could not read. Exit status: 0 in order or a notice, 1 warning, 2\n"
+        "critical, 3 nothing could be read.\n\n"
+        "Examples:\n"
+        "  sudo postfathom doctor\n"
+        "  postfathom doctor --json");
+}
+
 void add_config(CommandLine& line) {
     struct Options {
         std::string file;
@@ -337,6 +356,7 @@ int main(int argc, char** argv) {
     add_watch(line);
     add_log(line);
     add_explain(line);
+    add_doctor(line);
     add_config(line);
     try {
         line.app.parse(argc, argv);

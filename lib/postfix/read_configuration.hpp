@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asks postconf(1) for Postfix's configuration. The only place that does.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/postfix/configuration.hpp"
+
+namespace postfathom {
+
+// All parameters with $names expanded, and the services. `directory` as for `postconf -c`; empty:
+// Postfix's own. ErrorCode::not_found where there is no Postfix.
+Result<PostfixConfiguration> read_postfix(const std::string& directory);
+
+// What `postconf [-c DIRECTORY] WORDS...` prints.
+Result<std::string> postconf(const std::string& directory, const std::vector<std::string>& words);
+
+}  // namespace postfathom
