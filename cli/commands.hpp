@@ -106,6 +106,15 @@ struct DoctorOptions {
 // 0 in order or notice, 1 warning, 2 critical, 3 nothing could be read.
 int run_doctor(const DoctorOptions& options, const Settings& settings);
 
+struct SetupOptions {
+    std::string config_directory;  // of the Postfix instance; empty: the default one
+    std::string hooks = "policy,milter,tags";
+    bool apply = false;
+    bool undo = false;
+    bool json = false;
+};
+int run_setup(const SetupOptions& options, const Settings& settings);
+
 int run_config_check(const std::filesystem::path& file);
 int run_config_show(const Settings& settings);
 

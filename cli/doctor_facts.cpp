@@ -157,7 +157,7 @@ std::optional<Account> account_of(const std::string& name) {
 }
 
 void read_postfix_facts(DoctorFacts& facts, const std::string& directory) {
-    auto postfix = read_postfix(directory);
+    auto postfix = read_postfix(directory, PostfixNames::expanded);
     if (!postfix && postfix.error().code == ErrorCode::not_found) {
         facts.unread.push_back({"Postfix's settings", "there is no postconf: no Postfix here?"});
         return;
@@ -190,25 +190,6 @@ std::vector<FileMode> way_to(const std::string& path) {
     return way;
 }
 
-SocketState state_of(const std::string& path, bool datagram) {
-    struct stat status{};
-    if (::stat(path.c_str(), &status) != 0)
-        return errno == EACCES ? SocketState::denied : SocketState::absent;
-    if (!S_ISSOCK(status.st_mode)) return SocketState::no_socket;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return SocketState::absent;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    // SOCK_NONBLOCK: a daemon that hangs has a full backlog, and is there.
-    const Descriptor socket(
-        ::socket(AF_UNIX, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) return SocketState::denied;
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
-    if (::connect(socket.get(), name, sizeof address) == 0 || errno == EAGAIN)
-        return SocketState::listens;
-    return errno == EACCES ? SocketState::denied : SocketState::dead;
-}
-
 void read_sockets(DoctorFacts& facts, const Settings& settings) {
     constexpr auto policyd = "postfathom-policyd";
     constexpr auto probed = "postfathom-probed";
@@ -232,7 +213,7 @@ void read_sockets(DoctorFacts& facts, const Settings& settings) {
     for (const auto& row : rows)
         if (!row.path.empty())
             facts.sockets->push_back({row.setting, row.daemon, row.path, row.for_postfix,
-                                      state_of(row.path, row.datagram), way_to(row.path)});
+                                      socket_state(row.path, row.datagram), way_to(row.path)});
 }
 
 // The process behind a socket, with the groups that it has now.
@@ -282,6 +263,27 @@ void read_log(DoctorFacts& facts) {
     facts.log = std::move(log);
 }
 
+}  // namespace
+
+SocketState socket_state(const std::string& path, bool datagram) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0)
+        return errno == EACCES ? SocketState::denied : SocketState::absent;
+    if (!S_ISSOCK(status.st_mode)) return SocketState::no_socket;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) return SocketState::absent;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    // SOCK_NONBLOCK: a daemon that hangs has a full backlog, and is there.
+    const Descriptor socket(
+        ::socket(AF_UNIX, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket) return SocketState::denied;
+    const auto* name = reinterpret_cast<const sockaddr*>(&address);
+    if (::connect(socket.get(), name, sizeof address) == 0 || errno == EAGAIN)
+        return SocketState::listens;
+    return errno == EACCES ? SocketState::denied : SocketState::dead;
+}
+
 OwnPlaces own_places(const Settings& settings) {
     OwnPlaces own;
     own.policy_socket = settings.policy.socket;
@@ -292,8 +294,6 @@ OwnPlaces own_places(const Settings& settings) {
     if (!settings.mail_log.journal) own.log_file = settings.mail_log.file;
     return own;
 }
-
-}  // namespace
 
 DoctorFacts read_doctor_facts(const Settings& settings, const std::string& postfix_directory) {
     DoctorFacts facts;

@@ -10,6 +10,9 @@
 
 namespace postfathom {
 
+SocketState socket_state(const std::string& path, bool datagram);
+OwnPlaces own_places(const Settings& settings);
+
 // `postfix_directory` as for `postconf -c`; empty: Postfix's own.
 DoctorFacts read_doctor_facts(const Settings& settings, const std::string& postfix_directory);
 

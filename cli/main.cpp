@@ -302,6 +302,32 @@ void add_doctor(CommandLine& line) {
         "  postfathom doctor --json");
 }
 
+void add_setup(CommandLine& line) {
+    const auto options = std::make_shared<SetupOptions>();
+    auto* command =
+        line.add("setup", "Print or set the lines by which Postfix asks Postfathom",
+                 [options](const Settings& settings) { return run_setup(*options, settings); });
+    command
+        ->add_option("--hooks", options->hooks,
+                     "Which: policy, milter, tags; on request tls and ehlo, which fail closed")
+        ->capture_default_str();
+    auto* apply = command->add_flag("--apply", options->apply,
+                                    "Set them, by postconf, and keep copies of the files");
+    auto* undo = command->add_flag("--undo", options->undo, "Take them out again")->excludes(apply);
+    command->add_option("--postfix-config", options->config_directory,
+                        "Configuration directory of another Postfix instance");
+    command->add_flag("--json", options->json, "Print JSON")->excludes(apply)->excludes(undo);
+    command->footer(
+        "Adds to lists and replaces nothing; a second time it finds nothing to do. Where services\n"
+        "of master.cf have such a list of their own, it is theirs that is added to. Undo puts the\n"
+        "files back to the byte, or takes out only what is Postfathom's where they were edited\n"
+        "since. Postfix is not reloaded.\n\n"
+        "Examples:\n"
+        "  postfathom setup\n"
+        "  sudo postfathom setup --hooks tags --apply\n"
+        "  sudo postfathom setup --undo");
+}
+
 void add_config(CommandLine& line) {
     struct Options {
         std::string file;
@@ -357,6 +383,7 @@ int main(int argc, char** argv) {
     add_log(line);
     add_explain(line);
     add_doctor(line);
+    add_setup(line);
     add_config(line);
     try {
         line.app.parse(argc, argv);

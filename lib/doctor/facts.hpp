@@ -11,7 +11,7 @@
 
 #include "lib/base/units.hpp"
 #include "lib/doctor/firewall.hpp"
-#include "lib/postfix/configuration.hpp"
+#include "lib/postfix/own_hooks.hpp"
 
 namespace postfathom {
 
@@ -96,16 +96,6 @@ struct DaemonFacts {
 struct Unread {
     std::string what;  // "the firewall's rules"
     std::string why;
-};
-
-// Where our own configuration puts things.
-struct OwnPlaces {
-    std::string policy_socket;
-    std::string policy_listen;  // "127.0.0.1:10040"; empty: none
-    std::string dsn_socket;
-    std::string tables_socket;  // empty: none
-    std::string milter_socket;
-    std::string log_file;  // empty: the journal
 };
 
 struct DoctorFacts {

@@ -2,8 +2,6 @@
 // How Postfix is told to ask us, and what becomes of mail when we do not answer.
 #include <fmt/format.h>
 
-#include <array>
-
 #include "lib/base/text.hpp"
 #include "lib/doctor/rules.hpp"
 
@@ -12,11 +10,6 @@ namespace postfathom {
 namespace {
 
 constexpr double longest_wait = 10;  // seconds that a hook may hold up mail
-
-constexpr std::array<const char*, 8> restriction_lists{
-    "smtpd_client_restrictions",      "smtpd_helo_restrictions",      "smtpd_sender_restrictions",
-    "smtpd_relay_restrictions",       "smtpd_recipient_restrictions", "smtpd_data_restrictions",
-    "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"};
 
 // A parameter with its value in main.cf or in an `-o` of a service in master.cf.
 struct Place {
@@ -41,25 +34,9 @@ std::vector<Place> places(const PostfixConfiguration& postfix, const std::string
     return found;
 }
 
-// Whether an endpoint is a socket of ours; one that is not where it would be found counts too, by
-// its name.
 bool is_ours(const PostfixConfiguration& postfix, const std::string& endpoint,
              const std::string& socket) {
-    constexpr std::string_view unix_prefix = "unix:";
-    if (socket.empty() || endpoint.rfind(unix_prefix, 0) != 0) return false;
-    const auto path = std::string_view(endpoint).substr(unix_prefix.size());
-    const auto& queue = postfix.value("queue_directory");
-    if (path == socket || socket_file(path, queue, true) == socket) return true;
-    const auto name = std::string_view(socket).substr(socket.rfind('/') + 1);
-    const auto ends_so =
-        path.size() > name.size() && path.substr(path.size() - name.size()) == name;
-    return ends_so && path.find("postfathom") != std::string_view::npos;
-}
-
-bool is_our_policy(const PostfixConfiguration& postfix, const std::string& endpoint,
-                   const OwnPlaces& own) {
-    if (is_ours(postfix, endpoint, own.policy_socket)) return true;
-    return !own.policy_listen.empty() && endpoint == "inet:" + own.policy_listen;
+    return is_own_endpoint(postfix.value("queue_directory"), endpoint, socket);
 }
 
 std::string attribute(const PostfixHook& hook, const std::string& name,
@@ -189,21 +166,12 @@ bool examine_policies(const PostfixConfiguration& postfix, const OwnPlaces& own,
             for (std::size_t i = 0; i + 1 < items.size(); ++i) {
                 if (!iequals(items[i], "check_policy_service")) continue;
                 const auto hook = parse_hook(items[i + 1]);
-                if (!is_our_policy(postfix, hook.endpoint, own)) continue;
+                if (!is_own_policy(postfix.value("queue_directory"), hook.endpoint, own)) continue;
                 used = true;
                 examine_policy(postfix, place, hook, own, findings);
             }
         }
     return used;
-}
-
-constexpr std::string_view socketmap = "socketmap:";
-
-// "unix:run/postfathom/dsn.sock" of "socketmap:unix:run/postfathom/dsn.sock:dsn".
-std::string socketmap_endpoint(std::string_view table) {
-    if (table.substr(0, socketmap.size()) != socketmap) return "";
-    table.remove_prefix(socketmap.size());
-    return std::string(table.substr(0, table.rfind(':')));
 }
 
 bool examine_tables(const PostfixConfiguration& postfix, const std::string& parameter,
@@ -278,7 +246,8 @@ void examine_hooks(const PostfixConfiguration& postfix, const DoctorFacts& facts
              "Postfix does not ask Postfathom by " + names,
              "Each hook works without the others; smtp_delivery_status_filter adds the "
              "diagnosis to deferrals in mailq and the log.",
-             {"# README.md has the lines for main.cf"}});
+             {"postfathom setup   # prints the lines for this Postfix; with --apply it sets "
+              "them"}});
     }
     if (findings.size() == before)
         findings.push_back({"hooks",

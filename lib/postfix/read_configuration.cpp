@@ -29,10 +29,11 @@ Result<std::string> postconf(const std::string& directory, const std::vector<std
     return printed;
 }
 
-Result<PostfixConfiguration> read_postfix(const std::string& directory) {
-    const auto parameters = postconf(directory, {"-x"});
+Result<PostfixConfiguration> read_postfix(const std::string& directory, PostfixNames names) {
+    const bool expanded = names == PostfixNames::expanded;
+    const auto parameters = expanded ? postconf(directory, {"-x"}) : postconf(directory, {});
     if (!parameters) return tl::make_unexpected(parameters.error());
-    const auto services = postconf(directory, {"-Mx"});
+    const auto services = postconf(directory, {expanded ? "-Mx" : "-M"});
     if (!services) return tl::make_unexpected(services.error());
     return PostfixConfiguration{parse_parameters(*parameters), parse_services(*services)};
 }

@@ -9,9 +9,11 @@
 
 namespace postfathom {
 
-// All parameters with $names expanded, and the services. `directory` as for `postconf -c`; empty:
-// Postfix's own. ErrorCode::not_found where there is no Postfix.
-Result<PostfixConfiguration> read_postfix(const std::string& directory);
+enum class PostfixNames { expanded, as_written };  // "$myhostname" as its value, or as it is
+
+// All parameters, and the services. `directory` as for `postconf -c`; empty: Postfix's own.
+// ErrorCode::not_found where there is no Postfix.
+Result<PostfixConfiguration> read_postfix(const std::string& directory, PostfixNames names);
 
 // What `postconf [-c DIRECTORY] WORDS...` prints.
 Result<std::string> postconf(const std::string& directory, const std::vector<std::string>& words);
