@@ -43,11 +43,11 @@ void DeliveryJoin::line(const LogLine& line, Time now) {
     if (const auto* status = std::get_if<DeliveryStatus>(&line.event)) {
         status_line(state, line, *status, now);
     } else if (const auto* established = std::get_if<TlsEstablished>(&line.event)) {
-        // After a failed verification the session is "established" all the same, for a moment.
-        const bool same = state.candidate &&
-                          state.candidate->kind == TroubleKind::certificate_error &&
-                          state.candidate->peer == established->peer;
-        if (!same) state.candidate.reset();
+        // After a failed verification the session is "established" all the same, for a moment;
+        // where tlsproxy(8) shook hands, this is the only line of smtp(8) about it.
+        state.candidate.reset();
+        if (!established->verified && established->peer.port)
+            state.candidate = Candidate{TroubleKind::certificate_error, established->peer, now, {}};
         state.greeted.reset();
         state.answered_for.reset();
     } else {
@@ -102,7 +102,8 @@ DeliveryJoin::Duration DeliveryJoin::settle_time(Duration patience) const {
 std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state,
                                                        TroubleKind kind) const {
     // That lines of this process are read at all is known from one that came back.
-    if (kind != TroubleKind::cannot_start_tls || state.candidate) return {};
+    if (kind != TroubleKind::cannot_start_tls) return {};
+    if (state.candidate && fits(kind, state.candidate->kind)) return {};
     if (!state.unlogged.empty() || state.overflowed || host_.empty()) return {};
     if (state.greeted) return LoggedPeer{"", *state.greeted, std::nullopt};
     if (!state.answered_for || proxy_connected_ >= state.last_answer) return {};

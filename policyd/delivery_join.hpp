@@ -28,9 +28,11 @@
 //   5. A settle time has passed since the question without a contradicting line: twice what status
 //   lines
 //      lately took to come back, at least min_settle.
-//   6. Its kind fits the question: a handshake error for "Cannot start TLS", a certificate error
-//   for
-//      "Server certificate not verified".
+//   6. Its kind fits the question: a handshake error for "Cannot start TLS"; for "Server
+//   certificate
+//      not verified" a certificate error, or a session established with a server that was not
+//      verified (to one delivery applies one TLS level: where it asks for verification, that
+//      session is the one that failed; where not, the question is never asked).
 //
 // With smtp_tls_connection_reuse the handshake is tlsproxy(8)'s, which knows no queue id, and whose
 // line may come after smtp(8) has given up: no line tells certainly. But where table `ehlo` is in

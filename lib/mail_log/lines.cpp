@@ -138,7 +138,8 @@ std::optional<TlsEstablished> parse_established(std::string_view text) {
         const bool reused = take(rest, " TLS connection reused to ");
         if (!reused && !take(rest, " TLS connection established to ")) continue;
         auto peer = take_peer(rest);
-        if (peer && rest.starts_with(": ")) return TlsEstablished{std::move(*peer), reused};
+        if (peer && rest.starts_with(": "))
+            return TlsEstablished{std::move(*peer), reused, trust == "Verified"};
     }
     return std::nullopt;
 }

@@ -50,7 +50,8 @@ struct DeliveryStatus {
 // Trusted|Untrusted|Verified|Anonymous TLS connection established|reused to HOST[ADDR]:PORT: ...
 struct TlsEstablished {
     LoggedPeer peer;
-    bool reused = false;  // a session of an earlier delivery: no handshake was made
+    bool reused = false;    // a session of an earlier delivery: no handshake was made
+    bool verified = false;  // "Verified": chain and name (or DANE) hold
     bool operator==(const TlsEstablished&) const = default;
 };
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Postfix whose handshakes are tlsproxy(8)'s (smtp_tls_connection_reuse) delivers to servers that fail in the
-# handshake: with table ehlo the server behind "Cannot start TLS" is known, without it the text stays as it is.
+# handshake: with table ehlo the server behind "Cannot start TLS" is known, without it the text stays as it is. A certificate
+# that is not verified is known with and without.
 set -euo pipefail
 policyd=$1 trouble_server=$2 fill_cache=$3
 # shellcheck source-path=SCRIPTDIR
@@ -15,13 +16,20 @@ cat >"/etc/netns/$name/hosts" <<'HOSTS'
 192.0.2.1 two.example.net
 192.0.2.3 two.example.net
 192.0.2.2 bare.example.org
+192.0.2.4 certificate.example.org
 HOSTS
-for i in 1 2 3; do run ip addr add "192.0.2.$i/32" dev lo; done
+for i in 1 2 3 4; do run ip addr add "192.0.2.$i/32" dev lo; done
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other.example.org \
+  -keyout "$work/key.pem" -out "$work/certificate.pem" 2>/dev/null
 {
   main_cf
   cat <<CONF
 smtp_tls_security_level = encrypt
 smtp_tls_connection_reuse = yes
+smtp_tls_policy_maps = inline:{certificate.example.org=verify}
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = $work/certificate.pem
+smtpd_tls_key_file = $work/key.pem
 smtp_discard_ehlo_keyword_address_maps = socketmap:unix:run/tables.sock:ehlo
 smtp_starttls_timeout = 2s
 minimal_backoff_time = 300s
@@ -31,6 +39,8 @@ CONF
 {
   grep -v '^tlsproxy' "$tools/master.cf"
   echo 'tlsproxy unix - - n - 0 tlsproxy'
+  echo '192.0.2.4:25 inet n - n - - smtpd'
+  echo '  -o myhostname=certificate.example.org'
   echo 'bare unix - - n - - smtp'
   echo '  -o smtp_discard_ehlo_keyword_address_maps='
 } >"$conf/master.cf"
@@ -45,7 +55,8 @@ postconf -c "$conf" -F pickup/unix/wakeup=1 qmgr/unix/wakeup=1 smtp/unix/process
 "$fill_cache" "$work/cache" \
   'hang.example.org[192.0.2.1]:25=pmtu-black-hole' \
   'reset.example.org[192.0.2.2]:25=reset-in-handshake' \
-  'well.example.org[192.0.2.3]:25=healthy'
+  'well.example.org[192.0.2.3]:25=healthy' \
+  'certificate.example.org[192.0.2.4]:25=certificate-untrusted'
 
 start_trouble 192.0.2.1:25=hang-in-handshake 192.0.2.2:25=reset-in-handshake 192.0.2.3:25=close-in-handshake
 start_postfix
@@ -75,12 +86,14 @@ for i in 1 2 3; do
   send "u$i@reset.example.org"
   send "a$i@hang.example.org" "b$i@hang.example.org" "c$i@hang.example.org"
   send "u$i@well.example.org"
+  send "u$i@certificate.example.org"
 done
 send u@two.example.net
 for i in 1 2 3; do
   expect "u$i@reset.example.org" "$failure (path: reset-in-handshake)"
   for user in a b c; do expect "$user$i@hang.example.org" "$failure$black_hole"; done
   expect "u$i@well.example.org" "$failure"
+  expect "u$i@certificate.example.org" 'Server certificate not verified (path: certificate-untrusted)'
 done
 # Its first server is ill, the one that failed last is not known as ill.
 expect u@two.example.net "$failure"

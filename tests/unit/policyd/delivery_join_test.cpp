@@ -185,6 +185,42 @@ TEST_CASE("a certificate that was not verified is joined with its own line") {
     }
 }
 
+TEST_CASE("a certificate that tlsproxy did not verify is joined with the session's line") {
+    Story story;
+    const auto established = [](const std::string& trust, const std::string& peer) {
+        return trust + " TLS connection established to " + peer + ":25: TLSv1.3 with x";
+    };
+    for (const std::string trust : {"Untrusted", "Trusted", "Anonymous"}) {
+        CAPTURE(trust);
+        Story each;
+        each.log(0, established(trust, a));
+        CHECK(each.find(2, 22, certificate) == "a.example.org");
+    }
+    SUBCASE("not when it was verified") {
+        story.log(0, established("Verified", a));
+        CHECK(story.find(2, 302, certificate) == "unknown");
+    }
+    SUBCASE("nor is a failed handshake its") {
+        story.log(0, established("Untrusted", a));
+        CHECK(story.find(2, 302, tls) == "unknown");
+    }
+    SUBCASE("the last server of several counts") {
+        story.log(0, established("Untrusted", a));
+        story.log(1, "45952A7814D: Server certificate not verified");
+        CHECK(story.find(2, 302, certificate) == "unknown");
+        story.log(310, established("Untrusted", b));
+        CHECK(story.find(311, 340, certificate) == "b.example.net");
+    }
+    SUBCASE("a delivery before that went well is none") {
+        story.log(0, established("Untrusted", a));
+        story.answered(10, "2.0.0 250 ok");
+        CHECK(story.find(12, 40, certificate) == "wait 312");
+        story.log(41, "45952A7814D: to=<you@example.org>, relay=" + a +
+                          ":25, delay=5, dsn=2.0.0, status=sent (250 ok)");
+        CHECK(story.find(12, 312, certificate) == "unknown");
+    }
+}
+
 TEST_CASE("answers to successes count too, and are found again in the log") {
     Story story;
     story.answered(0, "2.0.0 250 2.0.0 Ok: queued as ABC \x01 \xc3\xa9");
