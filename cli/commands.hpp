@@ -93,8 +93,9 @@ struct VerifyOptions {
 int run_verify(const VerifyOptions& options, const Settings& settings);
 
 struct ExplainOptions {
-    std::string subject;  // a queue id, or a next hop
-    std::string log;      // read this log instead of asking; "-": standard input
+    std::string subject;           // a queue id, or a next hop
+    std::string log;               // read this log instead of asking; "-": standard input
+    std::string config_directory;  // of the Postfix instance; empty: the default one
     bool json = false;
 };
 int run_explain(const ExplainOptions& options, const Settings& settings);

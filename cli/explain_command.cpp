@@ -16,6 +16,7 @@
 #include "lib/mail_log/delivery_stories.hpp"
 #include "lib/mail_log/read_lines.hpp"
 #include "lib/net/admin_client.hpp"
+#include "lib/postfix/read_configuration.hpp"
 
 namespace postfathom {
 
@@ -27,11 +28,31 @@ constexpr std::chrono::seconds answer_limit{10};
 constexpr std::uint64_t max_log_bytes = std::uint64_t{64} << 20;
 constexpr std::size_t max_destinations = 8;
 
-void print(const json::value& answer, bool as_json, std::string (*story)(const json::value&)) {
-    if (as_json)
-        fmt::print("{}\n", json::serialize(answer));
-    else
-        fmt::print("{}", story(answer));
+void print_destination(const json::value& known, bool as_json) {
+    fmt::print("{}", as_json ? json::serialize(known) + '\n' : destination_story(known));
+}
+
+// Postfix's defaults where it cannot be asked.
+QueueTimes queue_times(const std::string& config_directory) {
+    QueueTimes times;
+    const auto printed =
+        postconf(config_directory, {"-x", "minimal_backoff_time", "maximal_backoff_time"});
+    if (!printed) return times;
+    const auto parameters = parse_parameters(*printed);
+    const auto read = [&](const char* name) -> std::optional<double> {
+        const auto found = parameters.find(name);
+        if (found == parameters.end()) return std::nullopt;
+        return parse_postfix_time(found->second);
+    };
+    const auto minimal = read("minimal_backoff_time");
+    const auto maximal = read("maximal_backoff_time");
+    if (minimal && maximal) times = {*minimal, *maximal, true};
+    return times;
+}
+
+void print_message(const json::value& told, const ExplainOptions& options) {
+    fmt::print("{}", options.json ? json::serialize(told) + '\n'
+                                  : message_story(told, queue_times(options.config_directory)));
 }
 
 // Null: not known there, or the daemon cannot be asked.
@@ -119,7 +140,7 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
         const auto told =
             answer_of(settings, "/v1/deliveries/" + percent_encoded(options.subject), daemon);
         if (told.is_object()) {
-            print(told, options.json, message_story);
+            print_message(told, options);
             return 0;
         }
     } else {
@@ -133,13 +154,13 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
             fmt::print(
                 stderr,
                 "postfathom: postfathom-probed is not running; this is what the log tells\n");
-        print(story, options.json, message_story);
+        print_message(story, options);
         return 0;
     }
     // A host may be called like a queue id.
     const auto known = daemon ? destination_of(settings, options.subject, daemon) : nullptr;
     if (known.is_object()) {
-        print(known, options.json, destination_story);
+        print_destination(known, options.json);
         return 0;
     }
     fmt::print(stderr, "postfathom: nothing is known of {}{}\n", options.subject,
@@ -155,7 +176,7 @@ int run_explain(const ExplainOptions& options, const Settings& settings) {
     if (is_queue_id(options.subject)) return explain_message(options, settings);
     const auto asked = ask_daemon(settings, "/v1/destinations/" + percent_encoded(options.subject));
     if (!asked.body) return asked.exit_status;
-    print(parse_answer(*asked.body), options.json, destination_story);
+    print_destination(parse_answer(*asked.body), options.json);
     return 0;
 }
 

@@ -271,6 +271,8 @@ void add_explain(CommandLine& line) {
         ->required();
     command->add_option("--log", options->log,
                         "Read this log, or - for standard input, for the message");
+    command->add_option("--postfix-config", options->config_directory,
+                        "Configuration directory of the Postfix instance, for its times");
     add_json(command, options->json);
     command->footer(
         "Asks postfathom-probed. Of a message that it does not know, or when it is not running, "

@@ -19,9 +19,6 @@ namespace {
 
 using Text = std::back_insert_iterator<std::string>;
 
-// postconf(5): minimal_backoff_time, maximal_backoff_time.
-constexpr double default_minimal_backoff = 300;
-constexpr double default_maximal_backoff = 4000;
 // Less is a connection like others.
 constexpr double worth_telling = 1;
 
@@ -42,7 +39,7 @@ void tell_times(Text out, const json::value& attempt) {
                    parts[2], parts[3]);
 }
 
-void tell_cause(Text out, const json::value& attempt) {
+void tell_cause(Text out, const json::value& attempt, const QueueTimes& times) {
     const auto next_hop = text(attempt, "next_hop");
     const auto& cause = member(attempt, "suspended_by");
     if (cause.is_object()) {
@@ -58,8 +55,9 @@ void tell_cause(Text out, const json::value& attempt) {
                        "these words; which one is not in the lines that were read\n");
     }
     fmt::format_to(out,
-                   "    it sends nothing there for minimal_backoff_time (300 s unless set), then "
-                   "tries one message\n");
+                   "    it sends nothing there for minimal_backoff_time ({:.0f} s{}), then tries "
+                   "one message\n",
+                   times.minimal_backoff, times.of_this_host ? "" : " unless set");
 }
 
 // Texts that are no matter of the way to the server.
@@ -78,7 +76,7 @@ void tell_what_it_is_not(Text out, const json::value& attempt) {
     }
 }
 
-void tell_attempt(Text out, const json::value& attempt) {
+void tell_attempt(Text out, const json::value& attempt, const QueueTimes& times) {
     const auto status = text(attempt, "status");
     const bool suspended = flag(attempt, "suspended");
     const auto domain = text(attempt, "recipient_domain");
@@ -102,27 +100,28 @@ void tell_attempt(Text out, const json::value& attempt) {
     if (const auto tls = text(attempt, "tls"); !tls.empty())
         fmt::format_to(out, "    TLS as Postfix counts it: {}\n", tls);
     if (suspended)
-        tell_cause(out, attempt);
+        tell_cause(out, attempt, times);
     else
         tell_times(out, attempt);
     if (status != "sent") tell_what_it_is_not(out, attempt);
 }
 
-void tell_next(Text out, const json::value& story) {
+void tell_next(Text out, const json::value& story, const QueueTimes& times) {
     const auto& attempts = list(story, "attempts");
     if (!text(story, "removed").empty() || attempts.empty()) return;
     const auto& last = attempts.back();
     if (text(last, "status") != "deferred") return;
-    const auto wait = std::clamp(seconds_of(text(last, "delay")), default_minimal_backoff,
-                                 default_maximal_backoff);
+    const auto wait = std::max(std::min(seconds_of(text(last, "delay")), times.maximal_backoff),
+                               times.minimal_backoff);
     fmt::format_to(
         out,
-        "\n  Next: with Postfix's default times it is tried again {:.0f} s after the last "
-        "attempt at the earliest\n"
+        "\n  Next: with {} times it is tried again {:.0f} s after the last attempt at the "
+        "earliest\n"
         "  (minimal_backoff_time, maximal_backoff_time), in the queue run after that "
         "(queue_run_delay);\n"
         "  now with: postqueue -i {}\n",
-        std::ceil(wait), text(story, "queue_id"));
+        times.of_this_host ? "this Postfix's" : "Postfix's default", std::ceil(wait),
+        text(story, "queue_id"));
 }
 
 void tell_head(Text out, const json::value& story) {
@@ -155,7 +154,7 @@ std::vector<std::string> places_of(const json::value& story) {
 
 }  // namespace
 
-std::string message_story(const json::value& story) {
+std::string message_story(const json::value& story, const QueueTimes& times) {
     std::string words;
     const auto out = std::back_inserter(words);
     tell_head(out, story);
@@ -164,10 +163,10 @@ std::string message_story(const json::value& story) {
     for (std::size_t i = 0; i < attempts.size(); ++i) {
         if (i == 1 && !left_out.empty() && left_out != "0")
             fmt::format_to(out, "\n  {} attempts more, not kept\n", left_out);
-        tell_attempt(out, attempts[i]);
+        tell_attempt(out, attempts[i], times);
     }
     if (attempts.empty()) fmt::format_to(out, "\n  no attempt to deliver it is in the log yet\n");
-    tell_next(out, story);
+    tell_next(out, story, times);
 
     for (const auto& known : list(story, "destinations"))
         fmt::format_to(out, "\nWhat is known of {}", destination_story(known));

@@ -29,7 +29,8 @@ boost::json::value parsed(const std::string& text) {
 }
 
 // Of a message with one attempt, whose members `more` adds to or replaces.
-std::string story_with(const std::string& more, const std::string& message = "") {
+std::string story_with(const std::string& more, const std::string& message = "",
+                       const QueueTimes& times = {}) {
     auto attempt = parsed(R"({"at": "Nov 23 01:11:21", "program": "smtp", "recipient_domain":
         "example.org", "recipients": 1, "next_hop": "example.org", "relay": null, "server": null,
         "delay": "300", "delays": "0.1/0/300/0", "dsn": "4.7.5", "status": "deferred", "text":
@@ -45,7 +46,7 @@ std::string story_with(const std::string& more, const std::string& message = "")
     for (const auto& member : of_message.get_object())
         story.get_object()[member.key()] = member.value();
     story.get_object()["attempts"] = boost::json::array{attempt};
-    return message_story(story);
+    return message_story(story, times);
 }
 
 }  // namespace
@@ -67,6 +68,10 @@ TEST_CASE("the next attempt is as far away as the message is old, within Postfix
           std::pair("90000", "4000 s"), std::pair("nonsense", "300 s")})
         has(story_with(R"("delay": ")" + std::string(delay) + "\""),
             std::string(wait) + " after the last attempt");
+    has(story_with(R"("delay": "10")", "", {60, 4000, true}),
+        "with this Postfix's times it is tried again 60 s after the last attempt");
+    // Nobody keeps an operator from a minimal_backoff_time above the maximal one.
+    has(story_with(R"("delay": "90000")", "", {600, 300, true}), "600 s after the last attempt");
     CHECK(story_with("", R"("removed": "Nov 23 01:12:00")").find("Next:") == std::string::npos);
     CHECK(story_with(R"("status": "bounced")").find("Next:") == std::string::npos);
 }
@@ -80,6 +85,7 @@ TEST_CASE("a suspended delivery is explained by the failure behind it, or said t
     has(known,
         "message 55952A7814D failed there at Nov 23 01:09:00, with mx.example.org[192.0.2.1]:25");
     has(known, "minimal_backoff_time (300 s unless set)");
+    has(story_with(suspended + "null", "", {60, 4000, true}), "minimal_backoff_time (60 s), then");
     has(story_with(suspended + "null"), "which one is not in the lines that were read");
 }
 
@@ -122,7 +128,7 @@ TEST_CASE("an answer of another version, or none, is no reason to fall") {
          {"null", "5", "[]", "{}", R"({"attempts": 5})", R"({"attempts": [null, 5, {}]})",
           R"({"attempts": [{"delays": "////", "failed": [1], "delay": {}}], "unknown": 3})"}) {
         const auto value = parse_answer(text);
-        CHECK_FALSE(message_story(value).empty());
+        CHECK_FALSE(message_story(value, {}).empty());
         CHECK_FALSE(destination_story(value).empty());
     }
     const auto hostile = story_with(R"("text": "\u001b[31mred\u0007")");
