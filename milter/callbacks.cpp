@@ -20,10 +20,11 @@ namespace {
 MilterService* shared_service = nullptr;
 
 constexpr unsigned long wanted_actions = SMFIF_ADDHDRS | SMFIF_CHGHDRS;
-// We hear RCPT TO, headers and the end of the message, and answer the last one only. Where messages
-// stay as they are, DATA is the end for us: what follows is not sent to us at all.
+// We hear RCPT TO, headers and their end, and answer the last one only: a message that stays as it
+// is, as nearly all do, is accepted there, which spares cleanup(8) the reading of its body. Else
+// the end of the message is answered too. Where no message is ever changed, DATA is the end for us.
 constexpr unsigned long unwanted_events =
-    SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN;
+    SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NOBODY | SMFIP_NOUNKNOWN;
 // With RCPT TO come the client and its TLS, which Postfix does not send by itself there; so the
 // connection and HELO, with STARTTLS the second one, need not be heard.
 constexpr const char* recipient_macros =
@@ -79,7 +80,7 @@ unsigned long wanted_steps(const MilterSession& session, unsigned long offered) 
     if (!session.terms().may_refuse()) steps |= SMFIP_NR_RCPT;
     // Forged copies cannot be removed, so they need not be found.
     if (!session.agreement.change_headers) steps |= SMFIP_NOHDRS;
-    if (session.terms().changes_messages()) steps |= SMFIP_NODATA;
+    steps |= session.terms().changes_messages() ? SMFIP_NODATA : SMFIP_NOEOH;
     return offered & steps;
 }
 
@@ -89,7 +90,8 @@ sfsistat on_negotiate(SMFICTX* context, unsigned long offered_actions, unsigned 
     // Until a session is there: nothing is asked for, so that nothing but the end of each message
     // arrives.
     *actions = 0;
-    *steps = offered_steps & (unwanted_events | SMFIP_NODATA | SMFIP_NORCPT | SMFIP_NOHDRS);
+    *steps = offered_steps &
+             (unwanted_events | SMFIP_NODATA | SMFIP_NORCPT | SMFIP_NOHDRS | SMFIP_NOEOH);
     *reserved2 = 0;
     *reserved3 = 0;
     return with_answer(SMFIS_CONTINUE, "negotiation", [&] {
@@ -172,6 +174,16 @@ sfsistat on_header(SMFICTX* context, char* header_name, char*) {
     });
 }
 
+sfsistat on_end_of_headers(SMFICTX* context) {
+    auto* session = session_of(context);
+    if (session == nullptr) return SMFIS_CONTINUE;
+    return with_answer(SMFIS_CONTINUE, "end of headers", [&]() -> sfsistat {
+        if (!session->leaves_message()) return SMFIS_CONTINUE;
+        session->reset();
+        return SMFIS_ACCEPT;
+    });
+}
+
 // diagnosis_header_name is a literal, so data() ends in '\0'.
 void apply(SMFICTX* context, HeaderActions actions) {
     for (auto copy = actions.remove; copy > 0; --copy)
@@ -235,6 +247,7 @@ Result<void> register_milter(MilterService& service, int listening_descriptor) {
     description.xxfi_envrcpt = on_recipient;
     description.xxfi_data = on_data;
     description.xxfi_header = on_header;
+    description.xxfi_eoh = on_end_of_headers;
     description.xxfi_eom = on_end_of_message;
     description.xxfi_abort = on_abort;
     description.xxfi_close = on_close;

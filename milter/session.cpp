@@ -176,10 +176,21 @@ std::vector<std::string> MilterSession::say_findings() {
     return lines;
 }
 
-HeaderActions MilterSession::end_of_message() {
+HeaderActions MilterSession::header_actions() const {
     auto actions =
         envelope_.actions(terms_->changes_messages() && agreement.add_headers, terms_->host_token);
     if (!agreement.change_headers || !terms_->changes_messages()) actions.remove = 0;
+    return actions;
+}
+
+bool MilterSession::leaves_message() const {
+    if (!terms_->changes_messages()) return false;  // there is something to say at its end
+    const auto wanted = header_actions();
+    return wanted.remove == 0 && wanted.insert.empty();
+}
+
+HeaderActions MilterSession::end_of_message() {
+    auto actions = header_actions();
     reset();
     return actions;
 }

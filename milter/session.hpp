@@ -103,6 +103,8 @@ class MilterSession {
     // the lines for the log.
     std::vector<std::string> say_findings();
     HeaderActions end_of_message();
+    // With its headers seen: nothing will be done about the message, in a mode that would.
+    bool leaves_message() const;
     // The message is over, the connection goes on.
     void reset();
 
@@ -117,6 +119,7 @@ class MilterSession {
     } agreement;
 
   private:
+    HeaderActions header_actions() const;
     std::optional<RecipientRoute> route_for(const RecipientMacros& macros, WallTime now,
                                             std::chrono::steady_clock::time_point tick);
     std::optional<KnownVerdict> finding_for(const std::string& next_hop, WallTime now,

@@ -10,8 +10,6 @@ mt.abort(conn)
 mt.macro(conn, SMFIC_RCPT, "{rcpt_addr}", "you@example.com", "{rcpt_host}", "example.com", "{rcpt_mailer}", "smtp")
 mt.rcptto(conn, "<you@example.com>")
 mt.header(conn, "Subject", "hello")
-mt.eom(conn)
-if mt.getreply(conn) ~= SMFIR_CONTINUE then error("the second message was not let through") end
-if mt.eom_check(conn, MT_HDRDELETE) then error("removed a header of a message without forged ones") end
-if mt.eom_check(conn, MT_HDRINSERT) then error("tagged a message whose next hop is not ill") end
+mt.eoh(conn)
+if mt.getreply(conn) ~= SMFIR_ACCEPT then error("the second message was not accepted as it is") end
 mt.disconnect(conn)

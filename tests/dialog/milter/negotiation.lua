@@ -2,11 +2,11 @@
 conn = mt.connect(socket)
 if conn == nil then error("no connection") end
 if mt.negotiate(conn, 6, nil, nil) ~= nil then error("negotiation failed") end
-for _, option in ipairs({SMFIP_NOCONNECT, SMFIP_NOHELO, SMFIP_NOMAIL, SMFIP_NOBODY, SMFIP_NOEOH,
+for _, option in ipairs({SMFIP_NOCONNECT, SMFIP_NOHELO, SMFIP_NOMAIL, SMFIP_NOBODY,
                          SMFIP_NODATA, SMFIP_NOUNKNOWN, SMFIP_NR_RCPT, SMFIP_NR_HDR}) do
   if not mt.test_option(conn, option) then error("not asked for: option " .. option) end
 end
-for _, option in ipairs({SMFIP_NORCPT, SMFIP_NOHDRS, SMFIP_RCPT_REJ, SMFIP_HDR_LEADSPC}) do
+for _, option in ipairs({SMFIP_NORCPT, SMFIP_NOHDRS, SMFIP_NOEOH, SMFIP_NR_EOH, SMFIP_RCPT_REJ, SMFIP_HDR_LEADSPC}) do
   if mt.test_option(conn, option) then error("asked for: option " .. option) end
 end
 for _, action in ipairs({SMFIF_ADDHDRS, SMFIF_CHGHDRS}) do
@@ -32,6 +32,7 @@ if mt.getreply(conn) ~= SMFIR_CONTINUE then error("RCPT TO was not let through")
 mt.header(conn, "X-Postfathom-Diagnosis", "forged.example.com; diagnosis=healthy")
 if mt.getreply(conn) ~= SMFIR_CONTINUE then error("a header was not let through") end
 mt.eoh(conn)
+if mt.getreply(conn) ~= SMFIR_CONTINUE then error("a message with a forged copy was not looked at to its end") end
 mt.eom(conn)
 if mt.getreply(conn) ~= SMFIR_CONTINUE then error("the message was not let through") end
 if not mt.eom_check(conn, MT_HDRDELETE, "X-Postfathom-Diagnosis") then error("a forged copy was left") end
