@@ -44,6 +44,9 @@ namespace_up() {
   chown postfix "$work/data"
   ip netns add "$name"
   run ip link set lo up
+  # As systemd sets it on a host. With the kernel's 10, fifty processes that log while postlogd(8) is started anew fill its
+  # queue; master(8), which is to start it, then waits as they do when it logs, and nothing moves any more.
+  run sysctl -qw net.unix.max_dgram_qlen=512
 }
 
 # What every configuration here begins with.
