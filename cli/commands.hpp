@@ -100,6 +100,15 @@ struct ExplainOptions {
 };
 int run_explain(const ExplainOptions& options, const Settings& settings);
 
+struct SuggestOptions {
+    std::string next_hop;
+    std::string format = "text";
+    std::string kind;  // empty: the best
+    bool undo = false;
+    bool json = false;
+};
+int run_suggest(const SuggestOptions& options, const Settings& settings);
+
 struct DoctorOptions {
     std::string config_directory;  // of the Postfix instance; empty: the default one
     bool json = false;

@@ -149,10 +149,11 @@ void tell_remedy(Text out, const json::value& known, const json::value& report) 
     fmt::format_to(out, "\n  what would help: {} ({}){}\n", text(first, "kind"),
                    text(first, "scope"),
                    flag(first, "proven") ? ", proven by a counter-probe" : ", not proven");
+    const bool letter = text(first, "form") == "letter";
     for (const auto& command : list(first, "commands"))
-        fmt::format_to(out, "    {}\n", text_of(command));
+        if (!letter) fmt::format_to(out, "    {}\n", text_of(command));
     fmt::format_to(out,
-                   "  all suggestions, and how to verify and undo them: postfathom show '{}'\n",
+                   "  all suggestions, and how to verify and undo them: postfathom suggest '{}'\n",
                    text(known, "next_hop"));
 }
 

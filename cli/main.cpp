@@ -285,6 +285,31 @@ void add_explain(CommandLine& line) {
         "  zcat /var/log/mail.log.2.gz | postfathom explain 45952A7814D --log -");
 }
 
+void add_suggest(CommandLine& line) {
+    const auto options = std::make_shared<SuggestOptions>();
+    auto* command =
+        line.add("suggest", "Print what would mend the way to a next hop, as text or ready to run",
+                 [options](const Settings& settings) { return run_suggest(*options, settings); });
+    add_next_hop(command, options->next_hop);
+    command
+        ->add_option("--format", options->format,
+                     "text and json: all, best first; sh: a script for this host; nft: rules for "
+                     "nft -f; postfix: lines for its tables")
+        ->capture_default_str();
+    command->add_option("--kind", options->kind, "Only this kind, such as route-mtu");
+    command->add_flag("--undo", options->undo, "Print what takes it back (sh and nft)");
+    add_json(command, options->json);
+    command->footer(
+        "Suggestions are alternatives: sh and nft have the best one of their form, or the one of\n"
+        "--kind. Each says whether it is proven, by a counter-probe under the same limit. Nothing\n"
+        "is applied, and nothing makes TLS weaker. Exit status: 0 printed, 1 there is none or the\n"
+        "next hop is not known, 69 postfathom-probed is not running.\n\n"
+        "Examples:\n"
+        "  postfathom suggest example.org\n"
+        "  postfathom suggest example.org --format sh | sudo sh\n"
+        "  postfathom suggest example.org --kind mss-clamp-nft --format nft");
+}
+
 void add_doctor(CommandLine& line) {
     const auto options = std::make_shared<DoctorOptions>();
     auto* command =
@@ -384,6 +409,7 @@ int main(int argc, char** argv) {
     add_watch(line);
     add_log(line);
     add_explain(line);
+    add_suggest(line);
     add_doctor(line);
     add_setup(line);
     add_config(line);

@@ -5,7 +5,7 @@
 
 #include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/clear_text_guard.hpp"
-#include "lib/diagnosis/suggestion.hpp"
+#include "lib/diagnosis/diagnosis.hpp"
 
 namespace postfathom {
 

@@ -9,6 +9,7 @@
 #include "lib/base/text.hpp"
 #include "lib/diagnosis/clear_text_guard.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "lib/suggestion/suggest.hpp"
 #include "probes/daemon.hpp"
 
 namespace postfathom {

@@ -9,8 +9,10 @@
 
 #include "lib/base/host_name.hpp"
 #include "lib/base/text.hpp"
+#include "lib/suggestion/suggest.hpp"
 #include "probes/endpoint_probe.hpp"
 #include "probes/host_facts.hpp"
+#include "probes/host_settings.hpp"
 #include "probes/resolver.hpp"
 
 namespace postfathom {
@@ -113,8 +115,12 @@ struct ProbeEngine::Impl {
         Clock::time_point loaded;
     };
     std::map<std::string, LoadedTls> loaded_tls;
+    std::optional<HostSettings> known_settings;
+    Clock::time_point settings_read;
 
     Result<TlsContext> tls(const std::string& ca_file);
+    const HostSettings& host();
+    std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request);
 
     ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
     asio::awaitable<Result<Found>> find(const ProbeRequest& request);
@@ -135,6 +141,16 @@ Result<TlsContext> ProbeEngine::Impl::tls(const std::string& ca_file) {
     if (loaded_tls.size() >= most_files) loaded_tls.clear();
     loaded_tls.insert_or_assign(ca_file, LoadedTls{*context, now});
     return context;
+}
+
+// Settings change now and then; they are looked at only where something is ill.
+const HostSettings& ProbeEngine::Impl::host() {
+    const auto now = Clock::now();
+    if (!known_settings || now - settings_read > std::chrono::minutes(5)) {
+        known_settings = host_settings();
+        settings_read = now;
+    }
+    return *known_settings;
 }
 
 ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& request) const {
@@ -214,7 +230,23 @@ Diagnosis not_now(const Report& report) {
     return diagnosis;
 }
 
-std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request) {
+// Servers of the same report over which a handshake went through, with what they carried.
+std::vector<CleanWay> clean_ways(const Report& report) {
+    std::vector<CleanWay> ways;
+    for (const auto& endpoint : report.endpoints) {
+        if (is_ill(endpoint.verdict.diagnosis) || endpoint.evidence.outcome != Outcome::ok)
+            continue;
+        const auto& evidence = endpoint.evidence;
+        ways.push_back({evidence.vantage.source, evidence.endpoint.address,
+                        inbound_path(evidence).path_mtu, evidence.outbound.path_mtu});
+    }
+    return ways;
+}
+
+}  // namespace
+
+std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
+                                                       const ProbeRequest& request) {
     std::vector<Suggestion> result;
     for (const auto& endpoint : report.endpoints) {
         if (!is_ill(endpoint.verdict.diagnosis)) continue;
@@ -223,9 +255,12 @@ std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& re
         context.next_hop_verbatim = request.verbatim;
         context.endpoint = endpoint.evidence.endpoint;
         context.floor = request.floor;
+        context.evidence = endpoint.evidence;
+        context.clean_ways = clean_ways(report);
         context.host.destination = context.endpoint.address;
         if (auto facts = host_facts(context.endpoint.address, request.source))
             context.host = std::move(*facts);
+        add_settings(context.host, host());
         for (auto& suggestion : suggest(endpoint.verdict.diagnosis, context)) {
             const bool known = std::any_of(result.begin(), result.end(), [&](const auto& other) {
                 return other.kind == suggestion.kind && other.commands == suggestion.commands;
@@ -235,8 +270,6 @@ std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& re
     }
     return result;
 }
-
-}  // namespace
 
 ProbeEngine::ProbeEngine(const Settings::Probe& settings)
     : impl_(std::make_unique<Impl>(settings)) {}
@@ -283,7 +316,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
     }
     compare_addresses(report);
     report.diagnosis = worst(report.endpoints, not_now(report));
-    report.suggestions = suggestions(report, request);
+    report.suggestions = impl_->suggestions(report, request);
     co_return report;
 }
 

@@ -100,6 +100,7 @@ struct Route {
     std::uint32_t mtu = 0;
     std::uint32_t advertised_mss = 0;
     bool expires = false;  // an exception that the kernel learned
+    bool local = false;    // to an address of this host
 };
 
 std::uint32_t metric(const nlattr* metrics, int wanted) {
@@ -123,6 +124,7 @@ Route read_route(const nlmsghdr* message) {
     Route route;
     const auto* header = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
     route.prefix_bits = header->rtm_dst_len;
+    route.local = header->rtm_type == RTN_LOCAL;
     for_each_attribute(message, sizeof(rtmsg), [&](const nlattr* attribute) {
         switch (mnl_attr_get_type(attribute)) {
             case RTA_GATEWAY:
@@ -238,6 +240,7 @@ Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<I
     facts.interface = link->name;
     facts.interface_mtu = link->mtu;
     facts.interface_kind = link->kind;
+    facts.own = way->local;
     facts.mtu_learned = way->mtu != 0 && way->expires;
     // The entry of the table, unlike the way, tells a configured source from a chosen one.
     if (const auto entry = find_route(*socket, destination, source, RTM_F_FIB_MATCH)) {

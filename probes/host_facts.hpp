@@ -3,7 +3,7 @@
 #pragma once
 
 #include "lib/base/result.hpp"
-#include "lib/diagnosis/suggestion.hpp"
+#include "lib/suggestion/host_facts.hpp"
 
 namespace postfathom {
 

@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/history.hpp"
 
 namespace postfathom {

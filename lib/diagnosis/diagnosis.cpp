@@ -92,4 +92,9 @@ std::string brief(const Diagnosis& diagnosis) {
     return text;
 }
 
+bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes) {
+    return id == DiagnosisId::size_specific_loss &&
+           (sizes.starts_with("segments") || sizes.starts_with("requests"));
+}
+
 }  // namespace postfathom

@@ -87,4 +87,8 @@ struct Diagnosis {
 //   size-specific-loss outbound, segments of 513 bytes
 std::string brief(const Diagnosis& diagnosis);
 
+// Groups of SMTP commands are lost for their size, so that commands sent one by one may pass.
+// `sizes` as in Diagnosis; a ClientHello is no group of commands.
+bool groups_of_commands_fail(DiagnosisId id, std::string_view sizes);
+
 }  // namespace postfathom

@@ -326,19 +326,6 @@ json::object held_back_json(const HeldBack& held_back) {
     return object;
 }
 
-json::object suggestion_json(const Suggestion& suggestion) {
-    json::object object;
-    object["kind"] = to_string(suggestion.kind);
-    object["scope"] = suggestion.scope;
-    object["why"] = suggestion.why;
-    object["commands"] = texts(suggestion.commands);
-    object["verify"] = texts(suggestion.verify);
-    object["undo"] = texts(suggestion.undo);
-    object["proven"] = suggestion.proven;
-    object["tls_floor"] = to_string(suggestion.tls_floor);
-    return object;
-}
-
 }  // namespace
 
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint) {
@@ -357,11 +344,9 @@ boost::json::object to_json(const Report& report) {
     object["endpoints"] = objects(report.endpoints, endpoint_json);
     object["held_back"] = objects(report.held_back, held_back_json);
     object["diagnosis"] = diagnosis_json(report.diagnosis);
-    object["suggestions"] = objects(report.suggestions, suggestion_json);
+    object["suggestions"] = objects<Suggestion>(report.suggestions, to_json);
     return object;
 }
-
-boost::json::object to_json(const Suggestion& suggestion) { return suggestion_json(suggestion); }
 
 int exit_status(const Diagnosis& diagnosis) {
     switch (diagnosis.severity) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/base/result.hpp"
+#include "lib/diagnosis/diagnose.hpp"
 #include "lib/diagnosis/suggestion.hpp"
 
 namespace postfathom {
@@ -42,7 +43,6 @@ struct Report {
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint);
 
 boost::json::object to_json(const Report& report);
-boost::json::object to_json(const Suggestion& suggestion);
 
 // The text report: what was tried, what was found, what to do. `colour` uses ANSI bold and colours.
 std::string to_text(const Report& report, bool colour);

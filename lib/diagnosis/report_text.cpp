@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report for a person: the verdict first, then what was seen, then what to do, in lines of at
-// most 100 columns. Commands stay whole: a long one continues with a backslash, as the shell wants
-// it.
+// most 100 columns.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -32,41 +31,6 @@ std::string joined(const std::vector<std::string>& parts, std::string_view separ
     std::string text;
     for (const auto& part : parts) text += (text.empty() ? "" : std::string{separator}) + part;
     return text;
-}
-
-// Pieces of a command line between blanks that are not inside quotes.
-std::vector<std::string> shell_words(std::string_view command) {
-    std::vector<std::string> words(1);
-    char quote = 0;
-    for (const char c : command) {
-        if (quote == 0 && c == ' ') {
-            words.emplace_back();
-            continue;
-        }
-        if (quote == 0 && (c == '\'' || c == '"'))
-            quote = c;
-        else if (c == quote)
-            quote = 0;
-        words.back() += c;
-    }
-    return words;
-}
-
-std::string command_lines(std::string_view command, std::size_t indent) {
-    constexpr std::size_t continuation = 2;
-    std::string line(indent, ' ');
-    std::string result;
-    bool line_start = true;
-    for (const auto& word : shell_words(command)) {
-        if (!line_start && line.size() + 1 + word.size() + continuation > width) {
-            result += line + " \\\n";
-            line = std::string(indent + 4, ' ');
-            line_start = true;
-        }
-        line += (line_start ? "" : " ") + word;
-        line_start = false;
-    }
-    return result + line + '\n';
 }
 
 std::string place(const Endpoint& endpoint) { return printable(to_string(endpoint)); }
@@ -254,29 +218,6 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
     return text;
 }
 
-std::string steps(std::string_view heading, const std::vector<std::string>& lines) {
-    if (lines.empty()) return "";
-    std::string text = fmt::format("     {}\n", heading);
-    for (const auto& line : lines) text += command_lines(line, 8);
-    return text;
-}
-
-bool is_line(SuggestionKind kind) {
-    return kind == SuggestionKind::tls_policy || kind == SuggestionKind::no_pipelining;
-}
-
-std::string suggestion_section(const Suggestion& suggestion, std::size_t number, bool colour) {
-    const auto title =
-        fmt::format("{}. {}: {}{}", number, to_string(suggestion.kind), suggestion.scope,
-                    suggestion.proven ? " (limit proven by a counter-probe)" : "");
-    std::string text = painted(wrapped(title, 0, 5), Paint::bold, colour) + '\n';
-    text += paragraph(suggestion.why, 5);
-    text += steps(is_line(suggestion.kind) ? "Line:" : "Run:", suggestion.commands);
-    text += steps("Verify:", suggestion.verify);
-    text += steps("Undo:", suggestion.undo);
-    return text;
-}
-
 }  // namespace
 
 std::string to_text(const Report& report, bool colour) {
@@ -294,7 +235,7 @@ std::string to_text(const Report& report, bool colour) {
     text += '\n' + painted("What to do, best first", Paint::bold, colour) + '\n';
     std::size_t number = 0;
     for (const auto& suggestion : report.suggestions)
-        text += '\n' + suggestion_section(suggestion, ++number, colour);
+        text += '\n' + to_text(suggestion, ++number, colour);
     return text;
 }
 

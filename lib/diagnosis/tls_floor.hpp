@@ -18,13 +18,27 @@ std::optional<TlsLevel> parse_tls_level(std::string_view text);
 // instead (RFC 7672 section 3.1.1: DANE-EE ignores dates and names).
 bool checks_certificate(TlsLevel level);
 
+// The floor of a next hop. Whoever asks for no TLS at all has no floor below which we could go, and
+// `may` is the least that is ever said: `none` cannot be written down.
+class TlsFloor {
+  public:
+    constexpr TlsFloor() = default;
+    // Not explicit: a level in force is a floor.
+    constexpr TlsFloor(TlsLevel level) : level_(level < TlsLevel::may ? TlsLevel::may : level) {}
+    constexpr TlsLevel level() const { return level_; }
+    constexpr operator TlsLevel() const { return level_; }
+
+  private:
+    TlsLevel level_ = TlsLevel::may;
+};
+
 // A level that may be suggested: never below the floor it was raised from. There is no other way to
 // make one, so a weaker suggestion cannot be written down.
 class SuggestedLevel {
   public:
     // `wanted` if that is stronger than `floor` in Postfix's order and drops no check; nothing to
     // suggest (nullopt) otherwise. `none` and `may` are never suggested.
-    static std::optional<SuggestedLevel> raise(TlsLevel floor, TlsLevel wanted);
+    static std::optional<SuggestedLevel> raise(TlsFloor floor, TlsLevel wanted);
     TlsLevel level() const { return level_; }
 
   private:

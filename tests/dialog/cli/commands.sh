@@ -58,6 +58,17 @@ grep -q $'\x1b' "$work/out" && fail "list has colour in a pipe"
 
 expect 0 list --names
 [ "$(cat "$work/out")" = "$ill" ] || fail "list --names: $(cat "$work/out")"
+expect 1 suggest "$ill"
+err_has 'nothing is suggested'
+expect 1 suggest --json "$ill"
+[ "$(jq -c .suggestions "$work/out")" = '[]' ] || fail "suggest --json: $(cat "$work/out")"
+expect 64 suggest --format pdf "$ill"
+err_has '--format: found "pdf", expected text, json, sh, nft or postfix'
+expect 64 suggest --kind weaker-tls "$ill"
+err_has '--kind: found "weaker-tls", expected one of tunnel-mtu, '
+expect 64 suggest --undo "$ill"
+err_has 'expected sh or nft with --undo'
+expect 1 suggest unknown.example.org
 expect 0 forget "$ill"
 out_has '^\[127\.0\.0\.1\]:9: forgotten'
 expect 1 forget "$ill"

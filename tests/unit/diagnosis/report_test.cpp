@@ -14,7 +14,7 @@
 
 #include "lib/diagnosis/report.hpp"
 #include "tests/unit/diagnosis/random_evidence.hpp"
-#include "tests/unit/diagnosis/suggestion_builder.hpp"
+#include "tests/unit/suggestion/suggestion_builder.hpp"
 
 using namespace postfathom;
 using namespace postfathom::test;

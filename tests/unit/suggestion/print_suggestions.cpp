@@ -3,7 +3,7 @@
 // for commands_run.sh: print_suggestions commands|undo ADDRESS GATEWAY
 #include <iostream>
 
-#include "tests/unit/diagnosis/suggestion_builder.hpp"
+#include "tests/unit/suggestion/suggestion_builder.hpp"
 
 int main(int argc, char** argv) {
     using namespace postfathom;
@@ -13,10 +13,13 @@ int main(int argc, char** argv) {
     context.host.interface = "wg0";
     context.host.interface_kind = "wireguard";
     context.host.interface_mtu = PathMtu{8921};
+    context.host.has_nft = true;
     auto hole = test::black_hole(1400, address);
     hole.direction = Direction::both;
     for (const auto& suggestion : suggest(hole, context)) {
-        if (suggestion.kind == SuggestionKind::tls_policy) continue;  // a line of a table
+        const bool shell = suggestion.form == SuggestionForm::shell ||
+                           suggestion.form == SuggestionForm::other_shell;
+        if (!shell) continue;  // a line of a table, a letter
         for (const auto& line :
              std::string_view{argv[1]} == "undo" ? suggestion.undo : suggestion.commands)
             std::cout << line << '\n';

@@ -40,23 +40,37 @@ ip link set far up
 ip address add 10.30.0.1/24 dev wg0
 ip address add 2001:db8:30::1/64 dev wg0 nodad
 
+# As Debian's /etc/nftables.conf has it.
+nft -f - <<'RULES'
+table inet filter {
+    chain forward {
+        type filter hook forward priority filter;
+        icmp type destination-unreachable drop
+    }
+}
+RULES
+
 mtu_of_interface() {
     ip -o link show dev wg0 | grep -o "mtu [0-9]*"
 }
 
 try() { # address gateway mss ip-option
-    local routes_before mtu_before
+    local routes_before mtu_before rules_before
+    rules_before=$(nft list ruleset)
     routes_before=$(ip "$4" route show)
     mtu_before=$(mtu_of_interface)
     run commands "$1" "$2"
     [ "$(mtu_of_interface)" = "mtu 1400" ] || fail "the interface's MTU is not 1400"
     ip "$4" route show "$1" | grep -q "via $2 dev wg0 .*mtu 1400" || fail "no route to $1 with MTU 1400"
     ip "$4" route show "$1" | grep -q lock && fail "the MTU is locked, packets could be fragmented"
-    [ "$(nft list ruleset | grep -c "addr $1 .*maxseg size set $3")" = 2 ] || fail "not two clamps"
+    [ "$(nft list ruleset | grep -c "addr $1 .*maxseg size set $3")" = 4 ] || fail "not two clamps on this host and two on a router"
+    # Before the rule that drops it.
+    nft list chain inet filter forward | grep -A 1 "hook forward" | grep -qE "(frag-needed|packet-too-big) accept" ||
+        fail "packet too big is not let through: $(nft list ruleset)"
     run undo "$1" "$2"
     [ "$(ip "$4" route show)" = "$routes_before" ] || fail "the undo leaves other routes"
     [ "$(mtu_of_interface)" = "$mtu_before" ] || fail "the undo leaves another MTU"
-    if nft list ruleset | grep -q postfathom; then fail "the undo leaves rules"; fi
+    [ "$(nft list ruleset)" = "$rules_before" ] || fail "the undo leaves rules: $(nft list ruleset)"
 }
 
 try 192.0.2.1 10.30.0.254 1360 -4

@@ -2,7 +2,7 @@
 // Verdicts and hosts to make suggestions for.
 #pragma once
 
-#include "lib/diagnosis/suggestion.hpp"
+#include "lib/suggestion/suggest.hpp"
 #include "tests/unit/diagnosis/evidence_builder.hpp"
 
 namespace postfathom::test {

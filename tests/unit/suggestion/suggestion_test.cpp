@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tests/unit/diagnosis/suggestion_builder.hpp"
+#include "tests/unit/suggestion/suggestion_builder.hpp"
 
 using namespace postfathom;
 using namespace postfathom::test;
@@ -32,7 +32,8 @@ TEST_CASE(
     hole.direction = Direction::both;
     const auto list = suggest(hole, behind_tunnel());
     CHECK(kinds(list) == std::vector<std::string_view>{"tunnel-mtu", "route-mtu", "mss-clamp-nft",
-                                                       "mss-clamp-iptables", "tls-policy"});
+                                                       "mss-clamp-iptables", "let-icmp-through",
+                                                       "tls-policy", "letter"});
     const auto& tunnel = list[0];
     CHECK(tunnel.commands == std::vector<std::string>{"ip link set dev wg0 mtu 1400"});
     CHECK(tunnel.undo == std::vector<std::string>{"ip link set dev wg0 mtu 8921"});
@@ -69,7 +70,7 @@ TEST_CASE(
               "TCPMSS --set-mss 1360",
               "iptables -t mangle -A FORWARD -s 192.0.2.1 -p tcp --tcp-flags SYN,RST SYN -j "
               "TCPMSS --set-mss 1360"});
-    const auto& policy = list[4];
+    const auto& policy = list[5];
     CHECK(policy.commands == std::vector<std::string>{"[mail.example.org] encrypt"});
     CHECK_FALSE(policy.proven);
     CHECK(policy.why.find("IN CLEAR TEXT") != std::string::npos);
@@ -166,9 +167,10 @@ TEST_CASE("what only looks like a tunnel comes after the route to this destinati
     context.host.interface_kind = "veth";
     context.host.interface_mtu = PathMtu{8921};
     const auto list = suggest(black_hole(1400), context);
-    REQUIRE(list.size() > 2);
+    REQUIRE(list.size() > 3);
     CHECK(list[0].kind == SuggestionKind::route_mtu);
-    CHECK(list[1].kind == SuggestionKind::tunnel_mtu);
+    CHECK(list[1].kind == SuggestionKind::route_advmss);
+    CHECK(list[2].kind == SuggestionKind::tunnel_mtu);
 }
 
 TEST_CASE("no MTU below the protocol's minimum is suggested") {
@@ -251,15 +253,20 @@ TEST_CASE("the path is mended only where the path is ill") {
         diagnosis.id = id;
         const auto list = suggest(diagnosis, behind_tunnel());
         if (id == DiagnosisId::pmtu_black_hole) continue;
-        for (const auto& one : list) CHECK(one.kind == SuggestionKind::tls_policy);
+        for (const auto& one : list) {
+            CAPTURE(to_string(one.kind));
+            CHECK((one.kind == SuggestionKind::tls_policy || one.kind == SuggestionKind::letter ||
+                   one.kind == SuggestionKind::no_pipelining));
+        }
     }
     auto stall = black_hole(1400);
     stall.id = DiagnosisId::peer_stall;
-    CHECK(suggest(stall, plain_host()).size() == 1);
+    CHECK(kinds(suggest(stall, plain_host())) ==
+          std::vector<std::string_view>{"tls-policy", "letter"});
     auto stripped = black_hole(1400);
     stripped.id = DiagnosisId::starttls_stripped;
     const auto for_stripped = suggest(stripped, plain_host());
-    REQUIRE(for_stripped.size() == 1);
+    REQUIRE(kinds(for_stripped) == std::vector<std::string_view>{"tls-policy", "letter"});
     CHECK(for_stripped.front().why.find("while STARTTLS is taken away") != std::string::npos);
     auto missing = black_hole(1400);
     missing.id = DiagnosisId::starttls_missing;

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// How Postfix speaks to this server: lines of its tables, and settings of main.cf.
+#include <fmt/core.h>
+
+#include <array>
+
+#include "lib/base/text.hpp"
+#include "lib/suggestion/families.hpp"
+#include "lib/suggestion/postfix_words.hpp"
+
+namespace postfathom {
+namespace {
+
+constexpr std::string_view take_out = "# take the line out of the table again";
+
+// What is to be done with a line, when main.cf has a file for it.
+std::string place_of_line(const Plan& plan, const std::string& parameter) {
+    const auto value = postfix_value(plan, parameter);
+    if (!value) return "";
+    if (value->empty())
+        return fmt::format(
+            " {} is empty now: name a table there first, such as texthash:/etc/postfix/{}.",
+            parameter, parameter == "smtp_tls_policy_maps" ? "tls_policy" : "ehlo_discards");
+    constexpr std::array indexed{"hash", "btree", "lmdb", "cdb", "dbm", "texthash"};
+    for (const std::string_view type : indexed) {
+        const auto prefix = std::string(type) + ":";
+        for (auto item : split(*value, ' ')) {
+            item = trim(item);
+            while (item.ends_with(',')) item.remove_suffix(1);
+            if (!item.starts_with(prefix)) continue;
+            const auto file = item.substr(prefix.size());
+            if (!safe_path(file)) continue;
+            return type == "texthash"
+                       ? fmt::format(" The table is {}; after a change: postfix reload.", file)
+                       : fmt::format(" The table is {}; after a change: postmap {}.", file, item);
+        }
+    }
+    return "";
+}
+
+}  // namespace
+
+std::optional<Suggestion> tls_policy(const Plan& plan) {
+    const auto raised = SuggestedLevel::raise(plan.context.floor, TlsLevel::encrypt);
+    if (!raised || plan.next_hop.empty() || !sends_mail(plan.context.endpoint.service) ||
+        plan.host().own)
+        return std::nullopt;
+    auto suggestion = begin(plan, SuggestionKind::tls_policy);
+    suggestion.form = SuggestionForm::postfix_line;
+    suggestion.table = "smtp_tls_policy_maps";
+    const auto level = to_string(raised->level());
+    suggestion.scope =
+        "this host's Postfix, this next hop; a line for the table of smtp_tls_policy_maps";
+    suggestion.why =
+        plan.diagnosis.id == DiagnosisId::starttls_stripped
+            ? fmt::format(
+                  "At the opportunistic level Postfix sends mail IN CLEAR TEXT while "
+                  "STARTTLS is taken away. With {} it waits until TLS is there again.",
+                  level)
+            : fmt::format(
+                  "At the opportunistic level Postfix tries again IN CLEAR TEXT once a message "
+                  "with a failed handshake is older than minimal_backoff_time. With {} it waits "
+                  "for TLS instead. Beside the mended path, not in place of it.",
+                  level);
+    suggestion.why += place_of_line(plan, suggestion.table);
+    suggestion.commands = {policy_line(plan.next_hop, *raised)};
+    suggestion.expected =
+        fmt::format("the level goes from {} to {}: no message leaves without TLS.",
+                    to_string(plan.context.floor.level()), level);
+    suggestion.verify = {fmt::format("postmap -q {} \"$(postconf -hx smtp_tls_policy_maps)\"",
+                                     shell_word(plan.next_hop))};
+    suggestion.undo = {std::string(take_out)};
+    suggestion.risk = "Mail to this next hop waits, and returns in the end, while TLS fails.";
+    return suggestion;
+}
+
+// Commands sent one by one have other sizes than a group of them. No cure: a single one may have
+// the size that fails as well.
+std::optional<Suggestion> no_pipelining(const Plan& plan) {
+    if (!sends_mail(plan.context.endpoint.service) || plan.host().destination.is_unspecified())
+        return std::nullopt;
+    auto suggestion = begin(plan, SuggestionKind::no_pipelining);
+    suggestion.form = SuggestionForm::postfix_line;
+    suggestion.table = "smtp_discard_ehlo_keyword_address_maps";
+    suggestion.scope =
+        "this host's Postfix, this server; a line for the table of "
+        "smtp_discard_ehlo_keyword_address_maps";
+    suggestion.why =
+        "Postfix then sends SMTP commands one at a time, so that no group of them has a size that "
+        "fails. It costs a round trip per command. To be taken back once the device that loses "
+        "these sizes is mended; tell the operator of the server which sizes they are.";
+    suggestion.why += place_of_line(plan, suggestion.table);
+    suggestion.commands = {discard_line(plan.destination, DiscardedKeyword::pipelining)};
+    suggestion.expected = "Postfix's log has no time-out in the conversation with this server.";
+    suggestion.verify = {
+        fmt::format("postmap -q {} \"$(postconf -hx smtp_discard_ehlo_keyword_address_maps)\"",
+                    plan.destination)};
+    suggestion.undo = {std::string(take_out)};
+    suggestion.risk = "A single command can have a size that fails, too. TLS is not touched.";
+    return suggestion;
+}
+
+// A resumed session has no certificates to send, and these are what does not fit.
+std::optional<Suggestion> session_cache(const Plan& plan) {
+    const auto& handshake = plan.context.evidence.handshake;
+    if (!plan.inbound() || !handshake || handshake->resumes != true ||
+        !sends_mail(plan.context.endpoint.service) ||
+        postfix_value(plan, "smtp_tls_session_cache_database") != "")
+        return std::nullopt;
+    auto suggestion = begin(plan, SuggestionKind::session_cache);
+    suggestion.scope = "this host's Postfix, every server";
+    suggestion.why =
+        "A mitigation, no cure: smtp_tls_session_cache_database is empty, and a handshake that "
+        "resumes a session went through here at full size, because no certificates are sent in "
+        "it. The first handshake still needs a path that carries them.";
+    constexpr std::string_view line =
+        "smtp_tls_session_cache_database = btree:${data_directory}/smtp_scache";
+    suggestion.commands = {fmt::format("postconf -e '{}'", line), "postfix reload"};
+    suggestion.files = {{"main.cf", {std::string(line)}}};
+    suggestion.expected = "deliveries soon after one that succeeded go through over TLS.";
+    suggestion.verify = {"postconf smtp_tls_session_cache_database"};
+    suggestion.undo = {"postconf -X smtp_tls_session_cache_database", "postfix reload"};
+    suggestion.risk = "It hides the fault for as long as sessions are remembered (an hour).";
+    suggestion.proven = false;
+    suggestion.proof = "one resumed handshake went through while full ones stalled";
+    return suggestion;
+}
+
+}  // namespace postfathom
