@@ -6,6 +6,8 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -17,6 +19,7 @@
 #include "lib/net/deadline.hpp"
 #include "probes/admin_answers.hpp"
 #include "probes/delivery_answers.hpp"
+#include "probes/metrics.hpp"
 
 namespace postfathom {
 
@@ -24,6 +27,8 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 using Local = asio::local::stream_protocol;
+using Tcp = asio::ip::tcp;
+using Socket = asio::generic::stream_protocol::socket;
 using ErrorCodeOf = boost::system::error_code;
 using Request = http::request<http::string_body>;
 
@@ -37,12 +42,18 @@ constexpr std::chrono::milliseconds accept_pause{100};
 
 struct AdminServer::State {
     State(asio::io_context& context, Daemon& of, const Limits& allowed)
-        : io(context), daemon(of), limits(allowed), acceptor(context), started(Clock::now()) {}
+        : io(context),
+          daemon(of),
+          limits(allowed),
+          acceptor(context),
+          tcp_acceptor(context),
+          started(Clock::now()) {}
 
     asio::io_context& io;
     Daemon& daemon;
     Limits limits;
     Local::acceptor acceptor;
+    Tcp::acceptor tcp_acceptor;  // closed where there is none
     Clock::time_point started;
     std::size_t connections = 0;
 };
@@ -74,6 +85,18 @@ Target split_target(std::string_view target) {
     return {target.substr(0, mark), target.substr(std::min(mark + 1, target.size()))};
 }
 
+// The UNIX socket's permissions say who may ask; on the loopback port everybody may, and read only.
+enum class Door { unix_socket, loopback_port };
+
+struct Reply {
+    unsigned status = 200;
+    std::string type = "application/json";
+    std::string body;
+};
+Reply as_json(const AdminReply& reply) {
+    return {reply.status, "application/json", boost::json::serialize(reply.body) + "\n"};
+}
+
 constexpr std::string_view destination_prefix = "/v1/destinations/";
 constexpr std::string_view route_prefix = "/v1/routes/";
 constexpr std::string_view delivery_prefix = "/v1/deliveries/";
@@ -83,8 +106,8 @@ std::string_view allowed_methods(std::string_view path) {
     if (path == "/v1/probe") return "POST";
     if (path.starts_with(destination_prefix)) return "GET, DELETE";
     if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
-        path == "/v1/clients" || path == "/v1/sockets" || path == "/v1/events" ||
-        path.starts_with(route_prefix) || path.starts_with(delivery_prefix))
+        path == "/metrics" || path == "/v1/clients" || path == "/v1/sockets" ||
+        path == "/v1/events" || path.starts_with(route_prefix) || path.starts_with(delivery_prefix))
         return "GET";
     return "";
 }
@@ -134,13 +157,34 @@ asio::awaitable<AdminReply> answer_probe(StatePointer state, std::string body) {
     co_return accepted;
 }
 
+// Host as a client of the loopback port writes it (RFC 9110 section 7.2).
+bool names_loopback(std::string_view host) {
+    const auto colon = host.rfind(':');
+    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
+        host = host.substr(0, colon);
+    return host == "127.0.0.1" || host == "[::1]" || to_lower(host) == "localhost";
+}
+
+std::optional<AdminReply> refuse_at(Door door, const Request& request) {
+    if (door == Door::unix_socket) return std::nullopt;
+    const auto host = request[http::field::host];
+    if (!names_loopback({host.data(), host.size()}))
+        return admin_error(403, "bad-host",
+                           "expected a name of the loopback interface in Host, such as "
+                           "127.0.0.1, found " +
+                               printable({host.data(), host.size()}, 64));
+    if (request.method() != http::verb::get)
+        return admin_error(403, "read-only", "admin.http_port is for reading; use admin.socket");
+    return std::nullopt;
+}
+
 asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
     const auto target = split_target({request.target().data(), request.target().size()});
     const auto allowed = allowed_methods(target.path);
     if (allowed.empty())
         co_return admin_error(404, "unknown-path",
                               "there is no " + printable(target.path, 64) +
-                                  "; there are /healthz, /v1/status, /v1/destinations, "
+                                  "; there are /healthz, /metrics, /v1/status, /v1/destinations, "
                                   "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, "
                                   "/v1/deliveries/QUEUEID, /v1/clients, /v1/sockets, /v1/probe "
                                   "and /v1/events");
@@ -168,30 +212,30 @@ std::optional<AdminReply> reply_to_bad_request(const ErrorCodeOf& error) {
     return admin_error(400, "bad-request", "this is no HTTP/1.1 request: " + error.message());
 }
 
-asio::awaitable<ErrorCodeOf> send(Local::socket& socket, AdminReply reply, unsigned version,
-                                  bool keep_alive) {
+asio::awaitable<ErrorCodeOf> send(Socket& socket, Reply reply, unsigned version, bool keep_alive) {
     http::response<http::string_body> response(static_cast<http::status>(reply.status), version);
-    response.set(http::field::content_type, "application/json");
+    response.set(http::field::content_type, reply.type);
+    response.set("X-Content-Type-Options", "nosniff");
     response.set(http::field::cache_control, "no-store");
     response.keep_alive(keep_alive);
-    response.body() = boost::json::serialize(reply.body) + "\n";
+    response.body() = std::move(reply.body);
     response.prepare_payload();
     const auto result = co_await http::async_write(socket, response, use_result);
     co_return std::get<0>(result);
 }
 
-asio::awaitable<ErrorCodeOf> read(Local::socket& socket, beast::flat_buffer& buffer,
+asio::awaitable<ErrorCodeOf> read(Socket& socket, beast::flat_buffer& buffer,
                                   http::request_parser<http::string_body>& parser) {
     const auto result = co_await http::async_read(socket, buffer, parser, use_result);
     co_return std::get<0>(result);
 }
 
-asio::awaitable<ErrorCodeOf> write_all(Local::socket& socket, std::string text) {
+asio::awaitable<ErrorCodeOf> write_all(Socket& socket, std::string text) {
     const auto result = co_await asio::async_write(socket, asio::buffer(text), use_result);
     co_return std::get<0>(result);
 }
 
-asio::awaitable<bool> write_in_time(Local::socket& socket, std::string text,
+asio::awaitable<bool> write_in_time(Socket& socket, std::string text,
                                     std::chrono::milliseconds limit) {
     auto work = write_all(socket, std::move(text));
     const auto error = co_await with_deadline(limit, std::move(work));
@@ -199,7 +243,7 @@ asio::awaitable<bool> write_in_time(Local::socket& socket, std::string text,
 }
 
 // True when the client has closed; what it may send is not looked at.
-asio::awaitable<bool> gone(Local::socket& socket) {
+asio::awaitable<bool> gone(Socket& socket) {
     std::array<char, 256> ignored{};
     for (;;) {
         const auto result = co_await socket.async_read_some(asio::buffer(ignored), use_result);
@@ -216,7 +260,7 @@ std::string heartbeat_line() {
 }
 
 // Newline-delimited JSON until the client goes, or is too slow.
-asio::awaitable<void> stream_events(StatePointer state, Local::socket& socket) {
+asio::awaitable<void> stream_events(StatePointer state, Socket& socket) {
     using namespace asio::experimental::awaitable_operators;
     const auto reader = state->daemon.events().subscribe();
     std::string lines =
@@ -232,71 +276,82 @@ asio::awaitable<void> stream_events(StatePointer state, Local::socket& socket) {
 }
 
 // One request and its answer; false when the connection shall end.
-asio::awaitable<bool> serve_one(StatePointer state, Local::socket& socket,
+asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
                                 beast::flat_buffer& buffer) {
     http::request_parser<http::string_body> parser;
     parser.header_limit(max_header_bytes);
     parser.body_limit(max_body_bytes);
     auto reading = read(socket, buffer, parser);
     const auto error = co_await with_deadline(state->limits.read, std::move(reading));
-    std::optional<AdminReply> reply;
+    std::optional<AdminReply> trouble;
+    std::optional<Reply> reply;
     bool keep_alive = false;
     unsigned version = 11;
     if (!error) {
         if (parser.got_some())
-            reply = admin_error(408, "request-timeout", "the request did not come in time");
+            trouble = admin_error(408, "request-timeout", "the request did not come in time");
     } else if (*error) {
-        reply = reply_to_bad_request(*error);
+        trouble = reply_to_bad_request(*error);
     } else {
         auto request = parser.release();
         keep_alive = request.keep_alive();
         version = request.version() == 10 ? 10 : 11;
-        if (request.method() == http::verb::get &&
-            split_target({request.target().data(), request.target().size()}).path == "/v1/events") {
+        const auto path = split_target({request.target().data(), request.target().size()}).path;
+        const bool get = request.method() == http::verb::get;
+        trouble = refuse_at(door, request);
+        if (!trouble && get && path == "/v1/events") {
             co_await stream_events(state, socket);
             co_return false;
         }
-        reply = co_await answer(state, std::move(request));
+        if (!trouble && get && path == "/metrics")
+            reply = Reply{200, metrics_content_type,
+                          metrics_text(state->daemon, Clock::now() - state->started)};
+        else if (!trouble)
+            trouble = co_await answer(state, std::move(request));
     }
+    if (trouble) reply = as_json(*trouble);
     if (!reply) co_return false;
     auto sending = send(socket, std::move(*reply), version, keep_alive);
     const auto sent = co_await with_deadline(state->limits.write, std::move(sending));
     co_return keep_alive&& sent && !*sent;
 }
 
-asio::awaitable<void> session(StatePointer state, Local::socket socket) {
+asio::awaitable<void> session(StatePointer state, Socket socket, Door door) {
     const Seat seat(state);
     try {
         beast::flat_buffer buffer(max_header_bytes + max_body_bytes);
-        while (co_await serve_one(state, socket, buffer)) {
+        while (co_await serve_one(state, socket, door, buffer)) {
         }
     } catch (const std::exception& broken) {
         log::error("admin socket: a session broke off: {}", printable(broken.what()));
     }
     ErrorCodeOf ignored;
-    socket.shutdown(Local::socket::shutdown_send, ignored);
+    socket.shutdown(Socket::shutdown_send, ignored);
 }
 
-asio::awaitable<void> turn_away(Local::socket socket) {
-    auto reply = admin_error(503, "busy", "too many connections (admin.max_connections)");
+asio::awaitable<void> turn_away(Socket socket) {
+    auto reply = as_json(admin_error(503, "busy", "too many connections (admin.max_connections)"));
     auto sending = send(socket, std::move(reply), 11, false);
     co_await with_deadline(std::chrono::seconds{1}, std::move(sending));
 }
 
-asio::awaitable<void> accept_all(StatePointer state) {
-    while (state->acceptor.is_open()) {
-        Local::socket socket(state->io);
-        const auto result = co_await state->acceptor.async_accept(socket, use_result);
+template <typename Acceptor>
+asio::awaitable<void> accept_all(StatePointer state, Acceptor& acceptor, Door door) {
+    while (acceptor.is_open()) {
+        typename Acceptor::protocol_type::socket accepted(state->io);
+        const auto result = co_await acceptor.async_accept(accepted, use_result);
         const auto& error = std::get<0>(result);
         if (error == asio::error::operation_aborted) co_return;
         if (error) {
             // No descriptor left, or the client went at once.
             co_await pause(accept_pause);
-        } else if (state->connections >= state->daemon.settings().admin.max_connections) {
-            asio::co_spawn(state->io, turn_away(std::move(socket)), asio::detached);
-        } else {
-            asio::co_spawn(state->io, session(state, std::move(socket)), asio::detached);
+            continue;
         }
+        Socket socket(std::move(accepted));
+        if (state->connections >= state->daemon.settings().admin.max_connections)
+            asio::co_spawn(state->io, turn_away(std::move(socket)), asio::detached);
+        else
+            asio::co_spawn(state->io, session(state, std::move(socket), door), asio::detached);
     }
 }
 
@@ -309,11 +364,22 @@ AdminServer::AdminServer(asio::io_context& io, Daemon& daemon, int listening, co
 
 AdminServer::~AdminServer() { stop(); }
 
-void AdminServer::start() { asio::co_spawn(state_->io, accept_all(state_), asio::detached); }
+void AdminServer::also_listen(int listening_tcp) {
+    state_->tcp_acceptor.assign(Tcp::v4(), listening_tcp);
+}
+
+void AdminServer::start() {
+    asio::co_spawn(state_->io, accept_all(state_, state_->acceptor, Door::unix_socket),
+                   asio::detached);
+    if (state_->tcp_acceptor.is_open())
+        asio::co_spawn(state_->io, accept_all(state_, state_->tcp_acceptor, Door::loopback_port),
+                       asio::detached);
+}
 
 void AdminServer::stop() {
     ErrorCodeOf ignored;
     state_->acceptor.close(ignored);
+    state_->tcp_acceptor.close(ignored);
 }
 
 }  // namespace postfathom

@@ -26,6 +26,11 @@ class AdminServer {
     AdminServer(const AdminServer&) = delete;
     AdminServer& operator=(const AdminServer&) = delete;
 
+    // Takes over a listening TCP socket on the loopback interface as well. There one may read only,
+    // and a request has to call this host by a name of the loopback: a page of another site whose
+    // name was made to lead here does not (DNS rebinding). Before start().
+    void also_listen(int listening_tcp);
+
     void start();
     // No new connections; those at hand end with the io_context.
     void stop();

@@ -368,6 +368,7 @@ boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<D
 
 Remembered Daemon::conclude(const ProbePlace& probed, const Report& report) {
     const auto now = wall_now();
+    probes_.add(report);
     auto remembered = remember(report, probed, cache_, now, settings_.cache.age);
     for (auto& record : remembered.change.next_hops)
         record.tls_seen = std::max(record.tls_seen, tls_history_.last(record.next_hop));

@@ -29,6 +29,7 @@
 #include "probes/engine.hpp"
 #include "probes/events.hpp"
 #include "probes/observer.hpp"
+#include "probes/probe_tally.hpp"
 #include "probes/remember.hpp"
 #include "probes/schedule.hpp"
 #include "probes/socket_watch.hpp"
@@ -121,6 +122,9 @@ class Daemon {
         std::uint64_t clear_text_deliveries = 0;  // after TLS with that server had failed
     };
     Counters counters() const;
+    const ProbeTally& probes() const { return probes_; }
+    // As the last whole pass of refresh() through the cache had them.
+    const DestinationTally& destinations() const { return destinations_; }
 
   private:
     void wish(const std::vector<ProbeWish>& wishes);
@@ -187,6 +191,9 @@ class Daemon {
     bool cache_broken_ = false;
     bool looking_up_ = false;
     std::string refresh_after_;
+    ProbeTally probes_;
+    DestinationTally destinations_;
+    DestinationTally counting_;  // of the pass under way
     Counters counters_;
 };
 

@@ -33,6 +33,7 @@ void Daemon::refresh() {
     std::string last;
     cache_.for_each_next_hop(refresh_after_, [&](const NextHopRecord& record) {
         last = record.next_hop;
+        counting_.add(record.verdict, now, settings_.cache.age);
         if (ill(record.verdict) &&
             freshness(record.verdict, now, settings_.cache.age) == Freshness::stale)
             due.push_back(record.next_hop);
@@ -43,6 +44,7 @@ void Daemon::refresh() {
         return ++seen < refresh_batch;
     });
     refresh_after_ = seen < refresh_batch ? std::string{} : last;
+    if (refresh_after_.empty()) destinations_ = std::exchange(counting_, {});
     for (auto& next_hop : due) {
         ProbePlace place;
         place.next_hop = std::move(next_hop);

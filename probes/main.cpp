@@ -125,7 +125,8 @@ bool needs_restart(const Settings& now, const Settings& then) {
            now.cache.max_destinations != then.cache.max_destinations ||
            now.notice.socket != then.notice.socket || now.mail_log != then.mail_log ||
            now.tlsrpt != then.tlsrpt || now.admin.socket != then.admin.socket ||
-           now.admin.socket_mode != then.admin.socket_mode || now.log.target != then.log.target;
+           now.admin.socket_mode != then.admin.socket_mode ||
+           now.admin.http_port != then.admin.http_port || now.log.target != then.log.target;
 }
 
 void reload(const std::string& file, Daemon& daemon) {
@@ -184,6 +185,19 @@ Result<int> admin_socket(const Settings& settings) {
     return listen_unix(SocketPlace{settings.admin.socket, *mode, {}, {}});
 }
 
+// Nothing where none is wanted.
+Result<std::optional<int>> http_socket(const Settings& settings) {
+    if (settings.admin.http_port == 0) return std::nullopt;
+    const auto listening = listen_tcp(IpAddress::from_v4({127, 0, 0, 1}),
+                                      static_cast<std::uint16_t>(settings.admin.http_port));
+    if (!listening) {
+        auto error = listening.error();
+        error.message = "admin.http_port: " + error.message;
+        return tl::make_unexpected(std::move(error));
+    }
+    return *listening;
+}
+
 int fail_to_start(const Error& error, int status) {
     log_lines(log::Level::error, "cannot start: ", error.message);
     return status;
@@ -197,6 +211,8 @@ int serve(const std::string& file, const Settings& settings) {
                              cache.error().code == ErrorCode::refused ? exit_unavailable : exit_io);
     const auto admin = admin_socket(settings);
     if (!admin) return fail_to_start(admin.error(), exit_unavailable);
+    const auto http = http_socket(settings);
+    if (!http) return fail_to_start(http.error(), exit_unavailable);
     const auto notices = bind_unix_datagram(SocketPlace{settings.notice.socket, 0660, {}, {}});
     if (!notices) return fail_to_start(notices.error(), exit_unavailable);
 
@@ -204,6 +220,7 @@ int serve(const std::string& file, const Settings& settings) {
     Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
     Datagrams::socket notice_socket(io, Datagrams(), *notices);
     AdminServer server(io, daemon, *admin, {});
+    if (*http) server.also_listen(**http);
     const auto log_place = mail_log_place(settings);
     const auto mail_log =
         open_mail_log(io.get_executor(), log_place,

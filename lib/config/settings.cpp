@@ -521,7 +521,10 @@ std::vector<SettingRow> make_rows() {
         socket_mode("admin.socket_mode", POSTFATHOM_MEMBER(admin.socket_mode),
                     "Permissions of admin.socket."),
         count("admin.max_connections", 1, 10'000, POSTFATHOM_MEMBER(admin.max_connections),
-              "Most connections to admin.socket."),
+              "Most connections to admin.socket and admin.http_port together."),
+        count("admin.http_port", 0, 65'535, POSTFATHOM_MEMBER(admin.http_port),
+              "TCP port on 127.0.0.1 for reading the same answers, /metrics among them; 0: none. "
+              "Every user of this host may read there."),
     };
 }
 

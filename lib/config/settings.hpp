@@ -161,6 +161,7 @@ struct Settings {
         std::string socket = "/run/postfathom/admin.sock";
         std::string socket_mode = "0660";
         std::uint32_t max_connections = 64;
+        std::uint32_t http_port = 0;  // on 127.0.0.1, for reading only; 0: none
     } admin;
 
     std::vector<ConfiguredRoute> routes;  // sorted by domain
