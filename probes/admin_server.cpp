@@ -20,6 +20,7 @@
 #include "probes/admin_answers.hpp"
 #include "probes/delivery_answers.hpp"
 #include "probes/metrics.hpp"
+#include "probes/status_page.hpp"
 
 namespace postfathom {
 
@@ -92,9 +93,10 @@ struct Reply {
     unsigned status = 200;
     std::string type = "application/json";
     std::string body;
+    std::string policy{};  // for browsers
 };
 Reply as_json(const AdminReply& reply) {
-    return {reply.status, "application/json", boost::json::serialize(reply.body) + "\n"};
+    return {reply.status, "application/json", boost::json::serialize(reply.body) + "\n", {}};
 }
 
 constexpr std::string_view destination_prefix = "/v1/destinations/";
@@ -105,7 +107,7 @@ constexpr std::string_view delivery_prefix = "/v1/deliveries/";
 std::string_view allowed_methods(std::string_view path) {
     if (path == "/v1/probe") return "POST";
     if (path.starts_with(destination_prefix)) return "GET, DELETE";
-    if (path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
+    if (path == "/" || path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
         path == "/metrics" || path == "/v1/clients" || path == "/v1/sockets" ||
         path == "/v1/events" || path.starts_with(route_prefix) || path.starts_with(delivery_prefix))
         return "GET";
@@ -165,6 +167,11 @@ bool names_loopback(std::string_view host) {
     return host == "127.0.0.1" || host == "[::1]" || to_lower(host) == "localhost";
 }
 
+Reply page_reply() {
+    auto page = status_page();
+    return {200, "text/html; charset=utf-8", std::move(page.html), std::move(page.policy)};
+}
+
 std::optional<AdminReply> refuse_at(Door door, const Request& request) {
     if (door == Door::unix_socket) return std::nullopt;
     const auto host = request[http::field::host];
@@ -182,12 +189,13 @@ asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
     const auto target = split_target({request.target().data(), request.target().size()});
     const auto allowed = allowed_methods(target.path);
     if (allowed.empty())
-        co_return admin_error(404, "unknown-path",
-                              "there is no " + printable(target.path, 64) +
-                                  "; there are /healthz, /metrics, /v1/status, /v1/destinations, "
-                                  "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, "
-                                  "/v1/deliveries/QUEUEID, /v1/clients, /v1/sockets, /v1/probe "
-                                  "and /v1/events");
+        co_return admin_error(
+            404, "unknown-path",
+            "there is no " + printable(target.path, 64) +
+                "; there are /, /healthz, /metrics, /v1/status, /v1/destinations, "
+                "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, "
+                "/v1/deliveries/QUEUEID, /v1/clients, /v1/sockets, /v1/probe "
+                "and /v1/events");
     const std::string_view method(request.method_string().data(), request.method_string().size());
     if (!allows(allowed, method))
         co_return admin_error(405, "bad-method",
@@ -216,6 +224,8 @@ asio::awaitable<ErrorCodeOf> send(Socket& socket, Reply reply, unsigned version,
     http::response<http::string_body> response(static_cast<http::status>(reply.status), version);
     response.set(http::field::content_type, reply.type);
     response.set("X-Content-Type-Options", "nosniff");
+    if (!reply.policy.empty()) response.set("Content-Security-Policy", reply.policy);
+    response.set("Referrer-Policy", "no-referrer");
     response.set(http::field::cache_control, "no-store");
     response.keep_alive(keep_alive);
     response.body() = std::move(reply.body);
@@ -304,8 +314,12 @@ asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
             co_return false;
         }
         if (!trouble && get && path == "/metrics")
-            reply = Reply{200, metrics_content_type,
-                          metrics_text(state->daemon, Clock::now() - state->started)};
+            reply = Reply{200,
+                          metrics_content_type,
+                          metrics_text(state->daemon, Clock::now() - state->started),
+                          {}};
+        else if (!trouble && get && path == "/")
+            reply = page_reply();
         else if (!trouble)
             trouble = co_await answer(state, std::move(request));
     }

@@ -263,7 +263,7 @@ TEST_CASE("what is wrong with a request is said in JSON") {
         const char* code;
     };
     const std::vector<Row> rows{
-        {"GET", "/", "", 404, "unknown-path"},
+        {"GET", "/index.html", "", 404, "unknown-path"},
         {"GET", "/v1/nothing", "", 404, "unknown-path"},
         {"POST", "/healthz", "", 405, "bad-method"},
         {"DELETE", "/v1/destinations", "", 405, "bad-method"},
@@ -434,4 +434,27 @@ TEST_CASE("a watcher that does not read is dropped, and the events go on for oth
     Client watcher(server);
     watcher.send("GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
     CHECK(watcher.read_until("heartbeat"));
+}
+
+TEST_CASE("a browser gets one page that may run its own script and ask us, and nothing else") {
+    Server server;
+    Client client(server);
+    REQUIRE(client.send(request("GET", "/")));
+    CHECK(client.read_to_end());
+    CHECK(client.status() == 200);
+    const auto& text = client.text();
+    CHECK(text.find("Content-Type: text/html; charset=utf-8\r\n") != std::string::npos);
+    const auto policy = text.find("Content-Security-Policy: default-src 'none'; ");
+    REQUIRE(policy != std::string::npos);
+    const auto nonce_at = text.find("script-src 'nonce-", policy) + 18;
+    const auto nonce = text.substr(nonce_at, text.find('\'', nonce_at) - nonce_at);
+    CHECK(nonce.size() == 32);
+    CHECK(text.find(fmt::format("<script nonce=\"{}\">", nonce)) != std::string::npos);
+    CHECK(text.find(fmt::format("<style nonce=\"{}\">", nonce)) != std::string::npos);
+    CHECK(text.find("@NONCE@") == std::string::npos);
+    CHECK(text.find("</html>") != std::string::npos);
+
+    const auto [status, refused] = ask(server, "POST", "/");
+    CHECK(status == 405);
+    CHECK(error_code_in(refused) == "bad-method");
 }
