@@ -15,7 +15,8 @@ find_browser() {
 call() {
   message_id=$((message_id + 1))
   jq -cn --arg method "$1" --argjson params "$2" --argjson id "$message_id" --arg session "$session" \
-    '{$id, $method, $params} + if $session == "" then {} else {sessionId: $session} end' | tr '\n' '\0' >&5
+    '{$id, $method, $params} + if $session == "" then {} else {sessionId: $session} end' | tr '\n' '\0' >&5 ||
+    fail "the browser is gone: $(tail -n 3 "$work/browser.log")"
   while IFS= read -r -d '' -t 60 answer <&6; do
     if [ "$(jq '.id' <<<"$answer")" = "$message_id" ]; then
       if jq -e '.error' <<<"$answer" >/dev/null; then fail "$1: $answer"; fi
@@ -23,7 +24,7 @@ call() {
     fi
     printf '%s\n' "$answer" >>"$work/told"
   done
-  fail "the browser does not answer to $1"
+  fail "the browser does not answer to $1: $(tail -n 3 "$work/browser.log")"
 }
 
 start_browser() {

@@ -33,7 +33,7 @@ fail() {
   exit 1
 }
 
-readonly page=http://127.0.0.1:9114/
+readonly page=http://127.0.0.1:9477/
 cat >"$work/postfathom.toml" <<TOML
 [cache]
 directory = "$work/cache"
@@ -43,7 +43,7 @@ socket = "$work/notice.sock"
 file = "$work/mail.log"
 [admin]
 socket = "$work/admin.sock"
-http_port = 9114
+http_port = 9477
 TOML
 
 ask() { curl -sS --max-time 60 --unix-socket "$work/admin.sock" "$@"; }
