@@ -73,7 +73,8 @@ jq -n --arg text "$hostile" '
    diagnosis: {id: "pmtu-black-hole", severity: "critical", summary: $text},
    suggestions: [{kind: "route", why: $text, scope: $text, commands: ["ip route replace 127.0.0.2 dev lo mtu 1400 # " + $text],
      verify: $text, undo: [$text], expected: $text, risk: $text, proven: true, proof: $text, tls_floor: "encrypt",
-     files: [{file: $text, lines: [$text], needed: true}]}]}' |
+     files: [{file: $text, lines: [$text], needed: true}]},
+    {kind: "chain", form: "letter", why: "for them", commands: ["Dear postmaster"], verify: [], undo: [], proven: false}]}' |
   "$plant" "$work/cache" hostile.example.net 127.0.0.2 "$hostile" 'eth"><script>' || fail "nothing planted"
 "$fill" "$work/cache" well.example.org=healthy ill.example.org=peer-stall doubt.example.com=healthy || fail "nothing stored"
 start
@@ -135,6 +136,8 @@ page_has "document.querySelector('.detail').textContent.includes('CN=<script>')"
 page_has "document.querySelector('.detail details summary').textContent.startsWith('route, proven: <script>')"
 page_has "document.querySelector('.detail pre').textContent.includes('ip route replace 127.0.0.2 dev lo mtu 1400')"
 page_has "document.querySelectorAll('.detail svg path').length === 2"
+page_has "document.querySelectorAll('.detail details')[1].textContent.includes('Letter to the operator of the serverDear postmaster')"
+page_has "!document.querySelector('.detail').textContent.includes('[object')"
 js "document.querySelectorAll('img, iframe, object, a[href^=javascript], #rows script, #rows [onload], #rows [onerror]').length"
 [ "$value" = 0 ] || fail "$value elements were made of what a server said"
 
