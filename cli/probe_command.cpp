@@ -82,6 +82,7 @@ Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& set
     request.hello_bytes = options.hello_bytes;
     request.ask_sizes = options.sizes;
     request.floor = settings.tls.floor;
+    request.own_tables_socket = settings.tables.socket;
     request.try_resumption = true;
     const auto services = services_of(options);
     if (!services) return tl::make_unexpected(services.error());

@@ -336,6 +336,7 @@ boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
 ProbeRequest Daemon::request_for(const ProbePlace& place) const {
     ProbeRequest request;
     request.floor = settings_.tls.floor;
+    request.own_tables_socket = settings_.tables.socket;
     if (place.next_hop.empty() && place.peer) {
         request.next_hop = next_hop_of(*place.peer);
         request.only = place.peer;

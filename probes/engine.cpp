@@ -4,6 +4,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <map>
 #include <utility>
 
@@ -13,6 +16,7 @@
 #include "probes/endpoint_probe.hpp"
 #include "probes/host_facts.hpp"
 #include "probes/host_settings.hpp"
+#include "probes/postfix_floor.hpp"
 #include "probes/resolver.hpp"
 
 namespace postfathom {
@@ -115,11 +119,21 @@ struct ProbeEngine::Impl {
         Clock::time_point loaded;
     };
     std::map<std::string, LoadedTls> loaded_tls;
+    // By next hop, as Postfix has it now; nothing where that cannot be told.
+    struct KnownLevel {
+        std::optional<TlsLevel> level;
+        Clock::time_point asked;
+    };
+    std::map<std::string, KnownLevel> levels;
+    // postmap(1) may wait for a table.
+    asio::thread_pool programs{1};
     std::optional<HostSettings> known_settings;
     Clock::time_point settings_read;
 
     Result<TlsContext> tls(const std::string& ca_file);
     const HostSettings& host();
+    asio::awaitable<TlsLevel> floor_for(std::string next_hop, std::string own_tables_socket,
+                                        TlsLevel least);
     std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request);
 
     ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
@@ -141,6 +155,31 @@ Result<TlsContext> ProbeEngine::Impl::tls(const std::string& ca_file) {
     if (loaded_tls.size() >= most_files) loaded_tls.clear();
     loaded_tls.insert_or_assign(ca_file, LoadedTls{*context, now});
     return context;
+}
+
+namespace {
+
+asio::awaitable<std::optional<TlsLevel>> ask_postfix(std::string next_hop,
+                                                     std::string own_tables_socket) {
+    co_return postfix_tls_level(next_hop, own_tables_socket);
+}
+
+}  // namespace
+
+asio::awaitable<TlsLevel> ProbeEngine::Impl::floor_for(std::string next_hop,
+                                                       std::string own_tables_socket,
+                                                       TlsLevel least) {
+    constexpr std::size_t most_known = 10'000;
+    const auto now = Clock::now();
+    const auto known = levels.find(next_hop);
+    if (known != levels.end() && now - known->second.asked < std::chrono::minutes(5))
+        co_return std::max(least, known->second.level.value_or(least));
+    auto work = ask_postfix(next_hop, std::move(own_tables_socket));
+    const auto level =
+        co_await asio::co_spawn(programs.get_executor(), std::move(work), asio::use_awaitable);
+    if (levels.size() >= most_known) levels.clear();
+    levels.insert_or_assign(next_hop, KnownLevel{level, now});
+    co_return std::max(least, level.value_or(least));
 }
 
 // Settings change now and then; they are looked at only where something is ill.
@@ -279,6 +318,11 @@ ProbeEngine::~ProbeEngine() = default;
 asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink progress) {
     Report report;
     report.destination = to_string(request.next_hop);
+    // Mailboxes are no matter of Postfix's client.
+    if (!speaks_imap(service_of(request))) {
+        auto asking = impl_->floor_for(request.verbatim, request.own_tables_socket, request.floor);
+        request.floor = co_await std::move(asking);
+    }
     report.floor = request.floor;
     const auto tls =
         impl_->tls(request.ca_file.empty() ? impl_->settings.ca_file : request.ca_file);

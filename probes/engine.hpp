@@ -26,7 +26,10 @@ struct ProbeRequest {
     std::string ca_file;                // empty: Settings::Probe::ca_file, else the system's store
     std::optional<IpAddress> source;    // bind to it
     std::optional<IpFamily> family;     // only this one
+    // The least that holds; what this host's Postfix has for `verbatim` comes to it, where that is
+    // stronger.
     TlsLevel floor = TlsLevel::may;
+    std::string own_tables_socket;  // Settings::Tables::socket, not to be asked for it
     std::uint32_t hello_bytes = 0;  // see ProbePlan
     bool ask_sizes = false;         // see ProbePlan
     // Set: probe just this endpoint (an observation named it) and resolve nothing.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/postfix/read_configuration.hpp"
 
+#include <unistd.h>
+
 #include "lib/base/program.hpp"
 #include "lib/base/text.hpp"
 
@@ -8,10 +10,17 @@ namespace postfathom {
 
 namespace {
 constexpr ProgramLimits limits{std::chrono::seconds{20}, std::size_t{4} << 20};
+constexpr ProgramLimits table_limits{std::chrono::seconds{5}, 4096};
+// An ordinary user's PATH has no /usr/sbin on Debian.
+std::string program(const std::string& name) {
+    const auto path = "/usr/sbin/" + name;
+    return ::access(path.c_str(), X_OK) == 0 ? path : name;
+}
+
 }  // namespace
 
 Result<std::string> postconf(const std::string& directory, const std::vector<std::string>& words) {
-    std::vector<std::string> command{"postconf"};
+    std::vector<std::string> command{program("postconf")};
     if (!directory.empty()) {
         command.emplace_back("-c");
         command.push_back(directory);
@@ -36,6 +45,27 @@ Result<PostfixConfiguration> read_postfix(const std::string& directory, PostfixN
     const auto services = postconf(directory, {expanded ? "-Mx" : "-M"});
     if (!services) return tl::make_unexpected(services.error());
     return PostfixConfiguration{parse_parameters(*parameters), parse_services(*services)};
+}
+
+Result<std::optional<std::string>> postmap(const std::string& directory, const std::string& table,
+                                           const std::string& key) {
+    // A key that postmap(1) would read as an option, or from its standard input, is no next hop.
+    if (key.empty() || key.front() == '-') return std::nullopt;
+    std::vector<std::string> command{program("postmap")};
+    if (!directory.empty()) {
+        command.emplace_back("-c");
+        command.push_back(directory);
+    }
+    command.insert(command.end(), {"-q", key, table});
+    std::string printed;
+    const auto ended =
+        run_program(command, table_limits, [&](std::string_view piece) { printed += piece; });
+    if (!ended) return tl::make_unexpected(ended.error());
+    if (ended->cut) return fail(ErrorCode::timed_out, "postmap: " + table + ": no answer in time");
+    if (ended->status == 0) return std::string(trim(printed));
+    // Without a word of trouble, 1 says that the key is not there.
+    if (ended->status == 1 && trim(ended->error).empty()) return std::nullopt;
+    return fail(ErrorCode::io, "postmap: " + printable(trim(ended->error), 400));
 }
 
 }  // namespace postfathom

@@ -2,6 +2,7 @@
 // Asks postconf(1) for Postfix's configuration. The only place that does.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,5 +18,10 @@ Result<PostfixConfiguration> read_postfix(const std::string& directory, PostfixN
 
 // What `postconf [-c DIRECTORY] WORDS...` prints.
 Result<std::string> postconf(const std::string& directory, const std::vector<std::string>& words);
+
+// What `postmap [-c DIRECTORY] -q KEY TABLE` prints, in at most five seconds; nothing when the
+// table does not have the key. Errors are the table's.
+Result<std::optional<std::string>> postmap(const std::string& directory, const std::string& table,
+                                           const std::string& key);
 
 }  // namespace postfathom

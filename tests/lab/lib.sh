@@ -354,7 +354,7 @@ CONF
 # postfathom_daemon NAME: runs one daemon in the sender's namespace.
 postfathom_daemon() {
   local name=$1 dir=$LAB_DIR/postfathom
-  ip netns exec "$(lab_namespace sender)" setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
+  MAIL_CONFIG=$LAB_DIR/sender/config ip netns exec "$(lab_namespace sender)" setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
     "$dir/bin/postfathom-$name" -c "$dir/postfathom.toml" \
     </dev/null >>"$dir/$name.log" 2>&1 &
   echo $! >"$dir/$name.pid"
@@ -385,7 +385,7 @@ postfathom_stop() {
 
 # The command line, as the same user: it needs no privileges.
 postfathom() {
-  lab_exec sender setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
+  MAIL_CONFIG=$LAB_DIR/sender/config lab_exec sender setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
     "$LAB_DIR/postfathom/bin/postfathom" -c "$LAB_DIR/postfathom/postfathom.toml" "$@"
 }
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probes/postfix_floor.hpp"
+
+#include "lib/base/log.hpp"
+#include "lib/postfix/read_configuration.hpp"
+#include "lib/postfix/tls_policy.hpp"
+
+namespace postfathom {
+
+std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
+                                          const std::string& own_tables_socket) {
+    const auto printed =
+        postconf("", {"-x", "queue_directory", "smtp_enforce_tls", "smtp_tls_policy_maps",
+                      "smtp_tls_security_level", "smtp_use_tls"});
+    if (!printed) return std::nullopt;
+    bool sound = true;
+    const auto look_up = [&](const std::string& table,
+                             const std::string& key) -> std::optional<std::string> {
+        if (!sound) return std::nullopt;
+        const auto found = postmap("", table, key);
+        if (found) return *found;
+        sound = false;
+        log::debug("the TLS level of {} is not known: {}", next_hop, found.error().message);
+        return std::nullopt;
+    };
+    const auto word =
+        tls_level_in_force(next_hop, parse_parameters(*printed), own_tables_socket, look_up);
+    if (!sound) return std::nullopt;
+    if (word.empty()) return TlsLevel::none;
+    return parse_tls_level(word);
+}
+
+}  // namespace postfathom
