@@ -5,6 +5,7 @@
 #include <libmilter/mfapi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <string>
@@ -60,10 +61,27 @@ void report_once(const char* where, const char* what) noexcept {
     }
 }
 
+// How long Postfix waits, where it waits.
+class Timed {
+  public:
+    explicit Timed(const sfsistat& answer) : answer_(answer) {}
+    ~Timed() {
+        if (answer_ != SMFIS_NOREPLY)
+            shared_service->times.add(std::chrono::steady_clock::now() - begun_);
+    }
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+
+  private:
+    const sfsistat& answer_;
+    const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
 // The answer of `work`; if that throws, mail goes on with `otherwise`.
 template <typename Work>
 sfsistat with_answer(sfsistat otherwise, const char* where, Work work) noexcept {
     const Running running;
+    const Timed timed(otherwise);
     try {
         return work();
     } catch (const std::exception& caught) {

@@ -127,6 +127,7 @@ void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
         }
         if (manager_watches) tell_alive();
         service.tell_clients();
+        service.tell_times(std::chrono::steady_clock::now());
     }
 }
 

@@ -88,6 +88,12 @@ void MilterService::tell_clients() {
     for (auto seen = untold; seen != taken.end(); ++seen) clients_.add(*seen);
 }
 
+void MilterService::tell_times(std::chrono::steady_clock::time_point now) {
+    if (told_times_ && now - *told_times_ < hook_times_every) return;
+    told_times_ = now;
+    send_(times.read());
+}
+
 bool MilterService::worth_a_line(const std::string& next_hop,
                                  std::chrono::steady_clock::time_point now) {
     const std::unique_lock lock(pace_mutex_, std::try_to_lock);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,12 +60,17 @@ class MilterService {
     // kept for the next time.
     void tell_clients();
 
+    // To be called every few seconds, by one thread; never waits.
+    void tell_times(std::chrono::steady_clock::time_point now);
+
     // True once an hour for each next hop.
     bool worth_a_line(const std::string& next_hop, std::chrono::steady_clock::time_point now);
 
     const CacheReader& cache() const { return cache_; }
     WallTime now() const { return clock_(); }
 
+    // How long Postfix waited for the answers of callbacks.
+    HookTimer times{HookSocket::milter};
     // How many callbacks run right now; at the end of the program nobody pulls the rug from under
     // them.
     std::atomic<int> running{0};
@@ -82,6 +88,7 @@ class MilterService {
     Pace lines_;
     std::mutex clients_mutex_;  // held for one look-up, never while anything is sent
     ClientTally clients_;
+    std::optional<std::chrono::steady_clock::time_point> told_times_;
 };
 
 // A recipient that has to wait: the reply's parts.

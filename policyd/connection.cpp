@@ -17,8 +17,8 @@ constexpr std::size_t kept_bytes = 4 * 1024;
 
 }  // namespace
 
-Connection::Connection(Socket socket, std::function<void(Connection&)> on_close)
-    : socket_(std::move(socket)), on_close_(std::move(on_close)) {}
+Connection::Connection(Socket socket, HookTimer& times, std::function<void(Connection&)> on_close)
+    : socket_(std::move(socket)), times_(times), on_close_(std::move(on_close)) {}
 
 void Connection::start(std::unique_ptr<Session> session) {
     session_ = std::move(session);
@@ -50,6 +50,7 @@ void Connection::read() {
 }
 
 void Connection::take(std::string_view bytes) {
+    asked_at_ = std::chrono::steady_clock::now();
     const auto next = session_->feed(bytes, out_);
     go_on(next, bytes);
 }
@@ -72,11 +73,13 @@ void Connection::go_on(Session::Next next, std::string_view left) {
     const bool answered = !out_.empty();
     const bool written = write();
     if (!socket_.is_open()) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (answered) times_.add(now - asked_at_);
     // A client may send the next request before it has read; each answer is a new beginning.
     if (written && (paused_ || !session_->mid_request())) {
         owing_since_.reset();
     } else if (!owing_since_ || (written && answered)) {
-        owing_since_ = std::chrono::steady_clock::now();
+        owing_since_ = now;
     }
     if (!written) return;
     if (closing_) return close();

@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 
+#include "lib/net/hook_times.hpp"
+
 namespace postfathom {
 
 class Connection;
@@ -38,8 +40,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     using Socket = boost::asio::generic::stream_protocol::socket;  // UNIX or TCP
     using Time = std::chrono::steady_clock::time_point;
 
-    // `on_close` is called once, when the connection has ended.
-    Connection(Socket socket, std::function<void(Connection&)> on_close);
+    // `on_close` is called once, when the connection has ended. `times` outlives the connection.
+    Connection(Socket socket, HookTimer& times, std::function<void(Connection&)> on_close);
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
@@ -59,6 +61,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void wait_writable();
 
     Socket socket_;
+    HookTimer& times_;
     std::function<void(Connection&)> on_close_;
     std::unique_ptr<Session> session_;
     std::string out_;   // not yet written
@@ -66,6 +69,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     bool paused_ = false;
     bool closing_ = false;  // after out_ is written
     std::optional<Time> owing_since_;
+    Time asked_at_{};  // when the bytes came that are worked on
 };
 
 }  // namespace postfathom

@@ -29,9 +29,10 @@ std::uint32_t peer_pid(int socket) {
 }  // namespace
 
 Acceptor::Acceptor(boost::asio::io_context& io, std::string name, const Settings::Policy& settings,
-                   MakeSession make_session)
+                   HookTimer& times, MakeSession make_session)
     : name_(std::move(name)),
       settings_(settings),
+      times_(times),
       make_session_(std::move(make_session)),
       acceptor_(io),
       pause_(io),
@@ -119,7 +120,7 @@ void Acceptor::take(Connection::Socket socket) {
         ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
     }
     auto connection = std::make_shared<Connection>(
-        std::move(socket), [this](Connection& closed) { connections_.erase(&closed); });
+        std::move(socket), times_, [this](Connection& closed) { connections_.erase(&closed); });
     connections_.emplace(connection.get(), connection);
     connection->start(make_session_(pid, *connection));
 }
@@ -152,19 +153,21 @@ void Acceptor::close_the_slow() {
 Server::Server(boost::asio::io_context& io, const Settings& settings, const CacheReader& cache,
                NoticeSender& notices)
     : settings_(settings),
+      notices_(notices),
       policy_(settings, cache, notices),
       dsn_(io.get_executor(), settings, cache, notices),
       floor_(settings, cache),
-      policy_acceptor_(io, "policy socket", settings.policy,
+      policy_acceptor_(io, "policy socket", settings.policy, policy_times_,
                        [this](std::uint32_t, Connection&) { return policy_.session(); }),
-      policy_tcp_acceptor_(io, "policy socket on TCP", settings.policy,
+      policy_tcp_acceptor_(io, "policy socket on TCP", settings.policy, policy_times_,
                            [this](std::uint32_t, Connection&) { return policy_.session(); }),
-      dsn_acceptor_(io, "dsn socket", settings.policy,
+      dsn_acceptor_(io, "dsn socket", settings.policy, dsn_times_,
                     [this](std::uint32_t pid, Connection& connection) {
                         return dsn_.session(pid, connection);
                     }),
-      tables_acceptor_(io, "tables socket", settings.policy,
-                       [this](std::uint32_t pid, Connection&) { return floor_.session(pid); }) {
+      tables_acceptor_(io, "tables socket", settings.policy, tables_times_,
+                       [this](std::uint32_t pid, Connection&) { return floor_.session(pid); }),
+      tell_(io) {
     floor_.on_greeted(
         [this](std::uint32_t pid, const IpAddress& server) { dsn_.greeted(pid, server); });
 }
@@ -181,6 +184,7 @@ Result<void> Server::start() {
         return result;
     }
     dsn_.start();
+    tell_times();
     return {};
 }
 
@@ -190,6 +194,21 @@ void Server::stop() {
     dsn_acceptor_.stop();
     tables_acceptor_.stop();
     dsn_.stop();
+    tell_.cancel();
+    send_times();
+}
+
+void Server::send_times() {
+    for (const auto* times : {&policy_times_, &dsn_times_, &tables_times_})
+        notices_.send(times->read());
+}
+
+void Server::tell_times() {
+    send_times();
+    tell_.expires_after(hook_times_every);
+    tell_.async_wait([this](boost::system::error_code error) {
+        if (!error) tell_times();
+    });
 }
 
 }  // namespace postfathom

@@ -25,9 +25,9 @@ class Acceptor {
   public:
     using MakeSession = std::function<std::unique_ptr<Session>(std::uint32_t pid, Connection&)>;
 
-    // `name` for the log: "policy socket". `settings` may change while we run.
+    // `name` for the log: "policy socket". `settings` may change while we run. `times` outlives us.
     Acceptor(boost::asio::io_context& io, std::string name, const Settings::Policy& settings,
-             MakeSession make_session);
+             HookTimer& times, MakeSession make_session);
 
     Result<void> listen(const std::string& path, const std::string& mode);
     Result<void> listen(const TcpPlace& place);
@@ -50,6 +50,7 @@ class Acceptor {
     std::string path_;
     int family_ = 0;
     const Settings::Policy& settings_;
+    HookTimer& times_;
     MakeSession make_session_;
     boost::asio::basic_socket_acceptor<Protocol> acceptor_;
     boost::asio::steady_timer pause_;
@@ -68,7 +69,14 @@ class Server {
     void stop();
 
   private:
+    void send_times();
+    void tell_times();
+
     const Settings& settings_;
+    NoticeSender& notices_;
+    HookTimer policy_times_{HookSocket::policy};
+    HookTimer dsn_times_{HookSocket::dsn};
+    HookTimer tables_times_{HookSocket::tables};
     PolicyService policy_;
     DsnService dsn_;
     FloorService floor_;
@@ -76,6 +84,7 @@ class Server {
     Acceptor policy_tcp_acceptor_;
     Acceptor dsn_acceptor_;
     Acceptor tables_acceptor_;
+    boost::asio::steady_timer tell_;
 };
 
 }  // namespace postfathom

@@ -145,6 +145,10 @@ void Daemon::on_notice(std::string_view datagram) {
         return;
     }
     if (const auto* clients = std::get_if<ClientsSeen>(&*notice)) return note_client(clients->seen);
+    if (const auto* times = std::get_if<HookTimes>(&*notice)) {
+        hooks_[times->hook] = {*times, wall_now()};
+        return;
+    }
     CacheChange change;
     const auto wishes = observer_.notice(*notice, change, wall_now());
     if (!change.routes.empty()) store(change);

@@ -125,6 +125,12 @@ class Daemon {
     const ProbeTally& probes() const { return probes_; }
     // As the last whole pass of refresh() through the cache had them.
     const DestinationTally& destinations() const { return destinations_; }
+    // What policyd and the milter last told of their answers.
+    struct HookNews {
+        HookTimes times;
+        WallTime told_at{};
+    };
+    const std::map<HookSocket, HookNews>& hooks() const { return hooks_; }
 
   private:
     void wish(const std::vector<ProbeWish>& wishes);
@@ -194,6 +200,7 @@ class Daemon {
     ProbeTally probes_;
     DestinationTally destinations_;
     DestinationTally counting_;  // of the pass under way
+    std::map<HookSocket, HookNews> hooks_;
     Counters counters_;
 };
 

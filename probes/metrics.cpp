@@ -38,6 +38,10 @@ std::string label(std::string_view name, std::string_view value) {
     return fmt::format("{{{}=\"{}\"}}", name, value);
 }
 
+std::int64_t unix_seconds(WallTime time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
 void put_daemon(Text& text, std::chrono::duration<double> uptime) {
     text.family("postfathom_build_info", "gauge", "The version that runs; always 1.");
     text.value(1, label("version", POSTFATHOM_VERSION));
@@ -91,22 +95,40 @@ void put_schedule(Text& text, const Schedule::Counters& schedule) {
     text.value(schedule.held_back, label("fate", "held-back"));
 }
 
+// Of a histogram with the one label `key`; the last of `counts` is beyond the last bound.
+template <typename Bounds, typename Counts>
+void put_buckets(Text& text, std::string_view key, std::string_view value, const Bounds& bounds,
+                 const Counts& counts, double sum) {
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+        seen += counts.at(i);
+        text.value(seen, fmt::format("{{{}=\"{}\",le=\"{}\"}}", key, value, bounds.at(i)),
+                   "_bucket");
+    }
+    seen += counts.back();
+    text.value(seen, fmt::format("{{{}=\"{}\",le=\"+Inf\"}}", key, value), "_bucket");
+    text.value(sum, label(key, value), "_sum");
+    text.value(seen, label(key, value), "_count");
+}
+
 void put_phases(Text& text, const ProbeTally& tally) {
     text.family("postfathom_probe_phase_seconds", "histogram",
                 "How long the phases of a probe's first conversation took.");
-    for (const auto& [phase, histogram] : tally.phases) {
-        std::uint64_t seen = 0;
-        const auto name = to_string(phase);
-        for (std::size_t i = 0; i < phase_bounds.size(); ++i) {
-            seen += histogram.counts.at(i);
-            text.value(seen, fmt::format("{{phase=\"{}\",le=\"{}\"}}", name, phase_bounds.at(i)),
-                       "_bucket");
-        }
-        seen += histogram.counts.back();
-        text.value(seen, fmt::format("{{phase=\"{}\",le=\"+Inf\"}}", name), "_bucket");
-        text.value(histogram.sum, label("phase", name), "_sum");
-        text.value(seen, label("phase", name), "_count");
-    }
+    for (const auto& [phase, histogram] : tally.phases)
+        put_buckets(text, "phase", to_string(phase), phase_bounds, histogram.counts, histogram.sum);
+}
+
+void put_hooks(Text& text, const Daemon& daemon) {
+    text.family("postfathom_hook_answer_seconds", "histogram",
+                "How long Postfix waited for an answer of postfathom-policyd or postfathom-milter, "
+                "since that program began.");
+    for (const auto& [hook, news] : daemon.hooks())
+        put_buckets(text, "hook", to_string(hook), hook_bounds, news.times.counts,
+                    static_cast<double>(news.times.microseconds) * 1e-6);
+    text.family("postfathom_hook_last_notice_timestamp_seconds", "gauge",
+                "When the program that answers there last told its times; it does so every 10 s.");
+    for (const auto& [hook, news] : daemon.hooks())
+        text.value(unix_seconds(news.told_at), label("hook", to_string(hook)));
 }
 
 void put_probes(Text& text, const Daemon& daemon) {
@@ -132,10 +154,7 @@ void put_sources(Text& text, const Daemon& daemon) {
                 counters.log_lines);
     text.family("postfathom_log_last_line_timestamp_seconds", "gauge",
                 "When the last line was read; absent before the first.");
-    if (counters.last_log_line)
-        text.value(std::chrono::duration_cast<std::chrono::seconds>(
-                       counters.last_log_line->time_since_epoch())
-                       .count());
+    if (counters.last_log_line) text.value(unix_seconds(*counters.last_log_line));
     text.single("postfathom_deliveries_total", "counter", "Deliveries seen in the log.",
                 counters.observer.deliveries);
     text.single("postfathom_troubles_total", "counter",
@@ -172,6 +191,7 @@ std::string metrics_text(const Daemon& daemon, std::chrono::duration<double> upt
     put_cache(text, daemon);
     put_probes(text, daemon);
     put_sources(text, daemon);
+    put_hooks(text, daemon);
     return text.take();
 }
 

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "probes/probe_tally.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 namespace postfathom {
-
-void PhaseHistogram::observe(double seconds) {
-    if (!std::isfinite(seconds) || seconds < 0) return;
-    const auto bound = std::lower_bound(phase_bounds.begin(), phase_bounds.end(), seconds);
-    ++counts.at(static_cast<std::size_t>(bound - phase_bounds.begin()));
-    sum += seconds;
-}
 
 void ProbeTally::add(const Report& report) {
     for (const auto& endpoint : report.endpoints) {

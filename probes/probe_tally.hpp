@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 
+#include "lib/base/histogram.hpp"
 #include "lib/diagnosis/record.hpp"
 #include "lib/diagnosis/report.hpp"
 
@@ -17,16 +18,9 @@ namespace postfathom {
 inline constexpr std::array phase_bounds{0.005, 0.01, 0.025, 0.05, 0.1,  0.25, 0.5,
                                          1.0,   2.5,  5.0,   10.0, 30.0, 60.0, 300.0};
 
-struct PhaseHistogram {
-    // Not cumulative; the last one is for what took longer than the last bound.
-    std::array<std::uint64_t, phase_bounds.size() + 1> counts{};
-    double sum = 0;
-    void observe(double seconds);
-};
-
 struct ProbeTally {
-    std::map<Phase, PhaseHistogram> phases;        // of the first conversation of each probe
-    std::map<DiagnosisId, std::uint64_t> results;  // endpoints, by what was found
+    std::map<Phase, Histogram<phase_bounds>> phases;  // of the first conversation of each probe
+    std::map<DiagnosisId, std::uint64_t> results;     // endpoints, by what was found
     std::uint64_t connections = 0;
     std::uint64_t aborted = 0;
     void add(const Report& report);

@@ -26,6 +26,16 @@ std::string_view without_literal_tag(std::string_view text) {
     return text.substr(0, tag.size()) == tag ? text.substr(tag.size()) : text;
 }
 
+// The parser gives int64 for what fits, uint64 above; exponents and fractions become double.
+std::optional<std::uint64_t> whole_number(const boost::json::value& value, std::uint64_t low,
+                                          std::uint64_t high) {
+    const auto* whole = value.if_int64();
+    if (whole == nullptr || *whole < 0) return std::nullopt;
+    const auto found = static_cast<std::uint64_t>(*whole);
+    if (found < low || found > high) return std::nullopt;
+    return found;
+}
+
 }  // namespace
 
 bool is_printable(std::string_view text) {
@@ -86,12 +96,7 @@ std::optional<std::uint64_t> JsonFields::optional_number(std::string_view key, s
                                                          std::uint64_t high) {
     const auto* value = find(key);
     if (value == nullptr) return std::nullopt;
-    // The parser gives int64 for what fits, uint64 above; exponents and fractions become double.
-    const auto* whole = value->if_int64();
-    if (whole != nullptr && *whole >= 0) {
-        const auto found = static_cast<std::uint64_t>(*whole);
-        if (found >= low && found <= high) return found;
-    }
+    if (const auto found = whole_number(*value, low, high)) return found;
     refuse(key, fmt::format("a whole number from {} to {}", low, high));
     return std::nullopt;
 }
@@ -142,6 +147,18 @@ const boost::json::array* JsonFields::optional_array(std::string_view key, std::
     if (elements != nullptr && elements->size() <= limit) return elements;
     refuse(key, fmt::format("a list of at most {}", limit));
     return nullptr;
+}
+
+std::vector<std::uint64_t> JsonFields::numbers(std::string_view key, std::size_t count,
+                                               std::uint64_t high) {
+    std::vector<std::uint64_t> found;
+    const auto* elements = optional_array(key, count);
+    if (elements != nullptr)
+        for (const auto& element : *elements)
+            if (const auto number = whole_number(element, 0, high)) found.push_back(*number);
+    if (found.size() == count) return found;
+    refuse(key, fmt::format("a list of {} whole numbers from 0 to {}", count, high));
+    return {};
 }
 
 void JsonFields::only(std::initializer_list<std::string_view> keys) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/result.hpp"
 #include "lib/base/units.hpp"
@@ -54,6 +55,9 @@ class JsonFields {
     const boost::json::object* object(std::string_view key);
     // At most `limit` elements; nullptr when absent.
     const boost::json::array* optional_array(std::string_view key, std::size_t limit);
+
+    // Exactly `count` whole numbers, each at most `high`; empty otherwise.
+    std::vector<std::uint64_t> numbers(std::string_view key, std::size_t count, std::uint64_t high);
 
     // One of our words, by its parse_... function: word("service", parse_service).
     template <typename Value>

@@ -29,6 +29,8 @@ namespace json = boost::json;
 constexpr int notice_version = 1;
 // With every byte of every text escaped to two, the longest notice stays below max_notice_bytes.
 constexpr std::size_t max_reason_text = 512;
+// Counts beyond this stay there, as what is written must be readable.
+constexpr std::uint64_t max_count = std::uint64_t{1} << 52;
 
 void describe(const RouteLearned& notice, json::object& object) {
     const auto& route = notice.route;
@@ -58,6 +60,15 @@ void describe(const FailureSeen& notice, json::object& object) {
 void describe(const ClientsSeen& notice, json::object& object) {
     object["notice"] = "clients-seen";
     put(object, notice.seen);
+}
+
+void describe(const HookTimes& notice, json::object& object) {
+    object["notice"] = "hook-times";
+    object["hook"] = to_string(notice.hook);
+    json::array counts;
+    for (const auto count : notice.counts) counts.emplace_back(std::min(count, max_count));
+    object["counts"] = std::move(counts);
+    object["microseconds"] = std::min(notice.microseconds, max_count);
 }
 
 // Next hops become places that are probed, so only their canonical spelling is taken from a
@@ -99,6 +110,16 @@ Notice decode_failure_seen(JsonFields& fields) {
     return notice;
 }
 
+Notice decode_hook_times(JsonFields& fields) {
+    fields.only({"v", "notice", "hook", "counts", "microseconds"});
+    HookTimes notice;
+    notice.hook = fields.word("hook", parse_hook_socket);
+    const auto counts = fields.numbers("counts", notice.counts.size(), max_count);
+    std::copy(counts.begin(), counts.end(), notice.counts.begin());
+    notice.microseconds = fields.number("microseconds", 0, max_count);
+    return notice;
+}
+
 }  // namespace
 
 std::string encode(const Notice& notice) {
@@ -126,8 +147,11 @@ Result<Notice> decode_notice(std::string_view bytes) {
         notice = decode_failure_seen(fields);
     else if (kind == "clients-seen")
         notice = ClientsSeen{decode_client_seen(fields)};
+    else if (kind == "hook-times")
+        notice = decode_hook_times(fields);
     else
-        fields.refuse("notice", "route-learned, verdict-wanted, failure-seen or clients-seen");
+        fields.refuse("notice",
+                      "route-learned, verdict-wanted, failure-seen, clients-seen or hook-times");
     if (fields.failed()) return tl::make_unexpected(fields.error());
     return notice;
 }

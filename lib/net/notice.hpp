@@ -13,6 +13,7 @@
 #include "lib/base/result.hpp"
 #include "lib/diagnosis/client.hpp"
 #include "lib/diagnosis/record.hpp"
+#include "lib/net/hook_times.hpp"
 
 namespace postfathom {
 
@@ -45,7 +46,8 @@ struct ClientsSeen {
     bool operator==(const ClientsSeen&) const = default;
 };
 
-using Notice = std::variant<RouteLearned, VerdictWanted, FailureSeen, ClientsSeen>;
+// HookTimes: "so long did Postfix wait for our answers".
+using Notice = std::variant<RouteLearned, VerdictWanted, FailureSeen, ClientsSeen, HookTimes>;
 
 std::string encode(const Notice& notice);
 Result<Notice> decode_notice(std::string_view bytes);

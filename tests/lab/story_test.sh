@@ -72,6 +72,10 @@ expect_in "header" "$unfolded" "path-mtu=1400; mss=$mss; since="
 expect_not_in "header" "$headers" forged
 expect_in "policy warning" "$(sender_log)" "warn: RCPT from unknown[127.0.0.1]"
 
+step "the metrics have the answers that Postfix waited for"
+answered() { admin_get /metrics | awk -v "sample=postfathom_hook_answer_seconds_count{hook=\"$1\"}" '$1 == sample && $2 > 0 { found = 1 } END { exit !found }'; }
+for hook in policy dsn milter; do wait_for 30 "the times of $hook" answered "$hook"; done
+
 step "an operator asks: the report has the cause and a proven fix"
 status=0
 report=$(postfathom probe example.net --json) || status=$?

@@ -6,7 +6,7 @@ program=$1 probed=$2 completion=$3
 . "$(dirname "$0")/daemon.bash"
 # shellcheck source=contrib/completion/postfathom
 . "$completion"
-complete -p postfathom | grep -q -- '-F _postfathom' || fail "nothing is registered"
+grep -q -- '-F _postfathom' <<<"$(complete -p postfathom)" || fail "nothing is registered"
 
 # complete_line LINE: what is offered at its end, as bash calls the function.
 complete_line() {

@@ -38,7 +38,7 @@ same "commands" "$(grep -oE '^   postfathom [a-z ]+$' "$work/postfathom.1" | sed
 for title in "${wanted[@]}"; do
   read -r -a words <<<"${title#postfathom }"
   same "$title" "$(section "$work/postfathom.1" "$title" | entries)" "$(options "$program" "${words[@]}")"
-  section "$work/postfathom.1" "$title" | grep -q '[a-z]' || fail "$title: nothing is said"
+  grep -q '[a-z]' <<<"$(section "$work/postfathom.1" "$title")" || fail "$title: nothing is said"
 done
 
 for daemon in probed policyd milter; do

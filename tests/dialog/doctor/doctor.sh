@@ -200,8 +200,10 @@ jq -e '.findings[] | select(.id == "unread" and (.what | test("firewall")))' "$w
 jq -e '.findings[] | select(.id == "tls-level" and .severity == "ok")' "$work/findings" >/dev/null ||
   fail "an ordinary user is told nothing of Postfix"
 
-# Without Postfix, and as text.
-run env PATH="$work" "$program" -c "$work/postfathom.toml" doctor >"$work/text" || true
+# Without Postfix and any other program, and as text. They are looked for in /usr/sbin whatever PATH says.
+# shellcheck disable=SC2016
+run unshare --mount sh -c 'mount -t tmpfs none /usr/sbin && PATH=$1 && shift && exec "$@"' - "$work" \
+  "$program" -c "$work/postfathom.toml" doctor >"$work/text" || true
 grep -q "could not read" "$work/text" || fail "without any program: $(cat "$work/text")"
 grep -q $'\e' "$work/text" && fail "colours in a pipe"
 echo "each fault was found, and gone when it was mended"

@@ -112,7 +112,7 @@ setup --apply >"$work/applied"
 cmp "$conf/main.cf" "$work/by-hand.main" && cmp "$conf/master.cf" "$work/by-hand.master" || fail "printed and applied differ"
 grep -q 'with its blanks' "$conf/main.cf" || fail "a comment is gone"
 cp -p "$conf/main.cf" "$work/with.main"
-setup --apply | grep -q 'nothing to do' || fail "a second time there is something to do"
+grep -q 'nothing to do' <<<"$(setup --apply)" || fail "a second time there is something to do"
 cmp "$conf/main.cf" "$work/with.main" || fail "a second time changes files"
 run postfix -c "$conf" check >"$work/check.out" 2>&1 || fail "postfix check: $(cat "$work/check.out")"
 run "$program" -c "$work/postfathom.toml" doctor --postfix-config "$conf" --json >"$work/findings" || true
@@ -150,7 +150,7 @@ setup --undo >/dev/null
 as_before || fail "undo does not bring the files back"
 [ "$(stat -c %a "$conf/main.cf")" = "$(stat -c %a "$work/before/main.cf")" ] || fail "undo changes the mode"
 [ "$(find "$conf" -name '*postfathom*')" = "" ] || fail "undo leaves $(ls "$conf")"
-setup --undo | grep -q 'nothing of Postfathom' || fail "a second undo finds something"
+grep -q 'nothing of Postfathom' <<<"$(setup --undo)" || fail "a second undo finds something"
 setup --apply >/dev/null
 postconf -c "$conf" -e 'smtp_tls_loglevel = 1'
 setup --undo >/dev/null

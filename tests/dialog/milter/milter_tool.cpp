@@ -67,6 +67,8 @@ std::string shown(const Notice& notice) {
                                 seen.tls->bits.value_or(0));
         return text;
     }
+    if (const auto* times = std::get_if<HookTimes>(&notice))
+        return fmt::format("hook-times {}", to_string(times->hook));
     return "another notice";
 }
 

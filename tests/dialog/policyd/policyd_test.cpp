@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 #include <vector>
 
@@ -216,8 +217,21 @@ class Policyd {
     void append_smtp_log(const std::string& text) const {
         append_log("Nov 23 01:11:21 mx postfix/smtp[" + std::to_string(::getpid()) + "]: " + text);
     }
-    // The next notice, or none within the time.
+    // The next notice that is not about the times of answers, or none within the time.
     std::optional<Notice> notice(std::chrono::milliseconds patience = 5s) const {
+        auto found = any_notice(patience);
+        while (found && std::holds_alternative<HookTimes>(*found)) found = any_notice(patience);
+        return found;
+    }
+    // What was told last of the answers on a socket, with all notices that are there taken.
+    std::optional<HookTimes> last_times(HookSocket hook) const {
+        std::optional<HookTimes> last;
+        while (const auto found = any_notice(0ms))
+            if (const auto* times = std::get_if<HookTimes>(&*found); times && times->hook == hook)
+                last = *times;
+        return last;
+    }
+    std::optional<Notice> any_notice(std::chrono::milliseconds patience) const {
         pollfd readable{notices_.get(), POLLIN, 0};
         if (::poll(&readable, 1, static_cast<int>(patience.count())) <= 0) return std::nullopt;
         char bytes[max_notice_bytes];
@@ -293,6 +307,23 @@ TEST_CASE("policy answers warn of an ill next hop, found by route or by domain")
         CHECK(policyd.notice() == Notice{VerdictWanted{"unknown.example.net"}});
         CHECK_FALSE(policyd.notice(200ms));
     }
+}
+
+TEST_CASE("the prober is told how long answers took, by the socket they were asked on") {
+    Policyd policyd;
+    const auto answers = [](const HookTimes& times) {
+        return std::accumulate(times.counts.begin(), times.counts.end(), std::uint64_t{0});
+    };
+    const auto first = policyd.last_times(HookSocket::policy);
+    REQUIRE(first);
+    CHECK(answers(*first) == 0);
+    auto client = policyd.policy();
+    for (int i = 0; i < 3; ++i) client.ask_policy("you@example.org");
+    CHECK(policyd.end(SIGTERM) == 0);
+    const auto last = policyd.last_times(HookSocket::policy);
+    REQUIRE(last);
+    CHECK(answers(*last) == 3);
+    CHECK(last->microseconds > 0);
 }
 
 TEST_CASE("a message is tagged once, whatever its recipients and connections") {

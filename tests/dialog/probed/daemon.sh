@@ -75,9 +75,9 @@ answer=$(ask -d '{"destination": "[127.0.0.1]:9", "wait": true}' http://localhos
 
 # The command line tells the same.
 postfathom() { "$cli" -c "$work/postfathom.toml" "$@"; }
-postfathom show "[127.0.0.1]:9" | grep -q "^\[127.0.0.1\]:9: refused" || fail "show"
+grep -q "^\[127.0.0.1\]:9: refused" <<<"$(postfathom show "[127.0.0.1]:9")" || fail "show"
 [ "$(postfathom show --json "[127.0.0.1]:9" | jq -r .verdict.id)" = refused ] || fail "show --json"
-postfathom list | grep -q "^\[127.0.0.1\]:9 .*critical" || fail "list"
+grep -q "^\[127.0.0.1\]:9 .*critical" <<<"$(postfathom list)" || fail "list"
 status=0
 postfathom show example.org 2>"$work/unknown" || status=$?
 [ "$status" = 1 ] || fail "show of an unknown place ended with $status"

@@ -451,6 +451,18 @@ TEST_CASE("a client is counted once a connection, again after STARTTLS, and told
     CHECK(rig.sent.size() == 2);
 }
 
+TEST_CASE("how long answers took is told every ten seconds") {
+    Rig rig;
+    rig.service.times.add(std::chrono::microseconds{30});
+    const std::chrono::steady_clock::time_point start{};
+    rig.service.tell_times(start);
+    rig.service.tell_times(start + std::chrono::seconds{9});
+    REQUIRE(rig.sent.size() == 1);
+    CHECK(std::get<HookTimes>(rig.sent.front()).microseconds == 30);
+    rig.service.tell_times(start + std::chrono::seconds{10});
+    CHECK(rig.sent.size() == 2);
+}
+
 TEST_CASE("clients that the prober does not take are told later") {
     FakeCache cache;
     bool there = false;

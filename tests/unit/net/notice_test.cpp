@@ -23,7 +23,8 @@ std::vector<Notice> samples() {
             ClientsSeen{{network_of(sample::endpoint().address),
                          {3, 1, 0, 0},
                          ClientTls{"TLSv1.3", "TLS_AES_256_GCM_SHA384", 256}}},
-            ClientsSeen{{network_of(sample::endpoint("2001:db8::1").address), {0, 0, 2, 1}}}};
+            ClientsSeen{{network_of(sample::endpoint("2001:db8::1").address), {0, 0, 2, 1}}},
+            HookTimes{HookSocket::dsn, {1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 2'100'000}};
 }
 
 std::string receive(int socket) {
@@ -79,6 +80,12 @@ TEST_CASE("what is not exactly a notice is refused with a reason") {
         R"({"v":1,"notice":"clients-seen","network":"192.0.2.0/24","tls":"1"})",
         R"({"v":1,"notice":"clients-seen","network":"192.0.2.0/24","since":1})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":""})",
+        R"({"v":1,"notice":"hook-times","hook":"policy","counts":[],"microseconds":1})",
+        R"({"v":1,"notice":"hook-times","hook":"policy","counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"microseconds":1})",
+        R"({"v":1,"notice":"hook-times","hook":"policy","counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,-1],"microseconds":1})",
+        R"({"v":1,"notice":"hook-times","hook":"policy","counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0.5],"microseconds":1})",
+        R"({"v":1,"notice":"hook-times","hook":"smtp","counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],"microseconds":1})",
+        R"({"v":1,"notice":"hook-times","hook":"policy","counts":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":"Example.ORG"})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":"[example.org]:25"})",
         R"({"v":1,"notice":"verdict-wanted","next_hop":"ex ample"})",

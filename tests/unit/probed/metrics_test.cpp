@@ -160,8 +160,30 @@ TEST_CASE("no text of a peer, a log or a next hop is ever part of the metrics") 
         }
 }
 
+TEST_CASE("the last that policyd and the milter told of their answers is served") {
+    Bench bench;
+    HookTimer policy(HookSocket::policy);
+    policy.add(20us);
+    bench.daemon->on_notice(encode(policy.read()));
+    policy.add(200ms);
+    bench.daemon->on_notice(encode(policy.read()));
+    bench.daemon->on_notice(encode(HookTimes{.hook = HookSocket::milter}));
+    const auto found = bench.samples();
+    const std::string bucket = "postfathom_hook_answer_seconds_bucket";
+    CHECK(found.at(bucket + "{hook=\"policy\",le=\"1e-05\"}") == "0");
+    CHECK(found.at(bucket + "{hook=\"policy\",le=\"2.5e-05\"}") == "1");
+    CHECK(found.at(bucket + "{hook=\"policy\",le=\"0.1\"}") == "1");
+    CHECK(found.at(bucket + "{hook=\"policy\",le=\"0.3\"}") == "2");
+    CHECK(found.at(bucket + "{hook=\"policy\",le=\"+Inf\"}") == "2");
+    CHECK(found.at("postfathom_hook_answer_seconds_sum{hook=\"policy\"}") == "0.20002");
+    CHECK(found.at("postfathom_hook_answer_seconds_count{hook=\"milter\"}") == "0");
+    CHECK(std::stoll(found.at("postfathom_hook_last_notice_timestamp_seconds{hook=\"policy\"}")) >
+          1'700'000'000);
+    CHECK_FALSE(found.contains("postfathom_hook_answer_seconds_count{hook=\"dsn\"}"));
+}
+
 TEST_CASE("a phase that has no time is not counted") {
-    PhaseHistogram histogram;
+    Histogram<phase_bounds> histogram;
     histogram.observe(-1);
     histogram.observe(std::numeric_limits<double>::quiet_NaN());
     histogram.observe(std::numeric_limits<double>::infinity());
