@@ -5,6 +5,10 @@
 
 #include <array>
 #include <cerrno>
+#include <exception>
+
+#include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
 
 namespace postfathom {
 
@@ -49,14 +53,31 @@ void Connection::read() {
     close();  // the client is gone; a half request with it
 }
 
+// A request that memory does not suffice for ends its connection and nothing else: Postfix goes on
+// with what it does when nobody answers.
+template <typename Work>
+void Connection::contain(Work work) {
+    try {
+        work();
+    } catch (const std::exception& caught) {
+        log::error("a request broke off, its connection is closed: {}", printable(caught.what()));
+        close();
+    }
+}
+
 void Connection::take(std::string_view bytes) {
     asked_at_ = std::chrono::steady_clock::now();
-    const auto next = session_->feed(bytes, out_);
-    go_on(next, bytes);
+    contain([&] {
+        const auto next = session_->feed(bytes, out_);
+        go_on(next, bytes);
+    });
 }
 
 void Connection::resume() {
-    if (!paused_ || !socket_.is_open()) return;
+    if (paused_ && socket_.is_open()) contain([this] { resume_session(); });
+}
+
+void Connection::resume_session() {
     auto next = session_->resume(out_);
     if (next == Session::Next::pause) return;
     paused_ = false;

@@ -53,6 +53,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::optional<Time> owing_since() const { return owing_since_; }
 
   private:
+    template <typename Work>
+    void contain(Work work);
+    void resume_session();
     void wait_readable();
     void read();
     void take(std::string_view bytes);

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "lib/base/log.hpp"
+#include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
 #include "lib/net/listener.hpp"
@@ -51,7 +52,8 @@ void say_what_to_paste(const Settings& settings) {
 void reload(const std::string& file, Settings& settings) {
     const auto fresh = load_settings_or_defaults(file);
     if (!fresh) {
-        log::error("{}\nthe settings in force stay", fresh.error().message);
+        for (const auto line : split(fresh.error().message, '\n'))
+            if (!line.empty()) log::error("reload refused, the settings in force stay: {}", line);
         return;
     }
     settings.log.level = fresh->log.level;

@@ -87,7 +87,11 @@ void Acceptor::accept() {
     acceptor_.async_accept([this](boost::system::error_code error, Connection::Socket socket) {
         if (error == boost::asio::error::operation_aborted || !acceptor_.is_open()) return;
         if (error) return pause_accepting(error.message());
-        take(std::move(socket));
+        try {
+            take(std::move(socket));
+        } catch (const std::exception& caught) {  // no memory
+            return pause_accepting(caught.what());
+        }
         accept();
     });
 }

@@ -132,7 +132,8 @@ bool needs_restart(const Settings& now, const Settings& then) {
 void reload(const std::string& file, Daemon& daemon) {
     const auto settings = load_settings_or_defaults(file);
     if (!settings) {
-        log_lines(log::Level::error, "reload refused: ", settings.error().message);
+        log_lines(log::Level::error,
+                  "reload refused, the settings in force stay: ", settings.error().message);
         return;
     }
     if (needs_restart(daemon.settings(), *settings))

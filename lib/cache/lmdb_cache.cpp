@@ -84,7 +84,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         const auto records = encode_change(change);
         if (!records) return tl::make_unexpected(records.error());
         clear_dead_readers();
-        leave_removed_file();
+        leave_lost_file();
         if (auto room = keep_bytes(); !room) return room;
         if (auto room = keep_entries(change); !room) return room;
         return write([&records, &change](WriteTransaction& writing) {
@@ -268,15 +268,21 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         if (dead > 0) log::debug("cache: {} readers ended without a word", dead);
     }
 
-    // Somebody took the file away. What went on into it would reach no reader; write() makes a new
-    // one.
-    void leave_removed_file() {
+    // Somebody took the file away, or wrote over its header. What went on into it would reach no
+    // reader; write() makes a new one.
+    void leave_lost_file() {
         if (environment_ == nullptr) return;
         const auto file = shared().directory() / data_file_name;
         struct stat status{};
         if (::stat(file.c_str(), &status) == 0 &&
-            environment_->is_file(status.st_dev, status.st_ino))
+            environment_->is_file(status.st_dev, status.st_ino)) {
+            // LMDB trusts the header that it has mapped, and would go on storing what no reader can
+            // open any more.
+            const auto header = check_lmdb_header(file);
+            if (!header && header.error().code == ErrorCode::corrupt)
+                start_over(header.error().message);
             return;
+        }
         log::warning("cache: {} was removed or replaced; starting an empty one", file.string());
         environment_ = nullptr;
     }

@@ -10,10 +10,6 @@
 namespace postfathom {
 namespace {
 
-// Readers at one moment, of all processes together. LMDB's default of 126 is too few for a milter,
-// whose threads grow with Postfix's connections.
-constexpr unsigned max_readers = 1024;
-
 constexpr std::array<const char*, table_count> table_names = {
     "next_hop", "endpoint", "path", "route", "report", "client", "meta"};
 
@@ -45,9 +41,14 @@ Error lmdb_error(int code, std::string_view what) {
 
 Result<ReadTransaction> ReadTransaction::begin(std::shared_ptr<LmdbEnvironment> environment) {
     MDB_txn* transaction = environment->take_idle();
-    const int code = transaction != nullptr
-                         ? mdb_txn_renew(transaction)
-                         : mdb_txn_begin(environment->get(), nullptr, MDB_RDONLY, &transaction);
+    int code = transaction != nullptr
+                   ? mdb_txn_renew(transaction)
+                   : mdb_txn_begin(environment->get(), nullptr, MDB_RDONLY, &transaction);
+    // Readers that were killed keep their places; the writer frees them too, but it may be gone.
+    int dead = 0;
+    if (code == MDB_READERS_FULL && mdb_reader_check(environment->get(), &dead) == MDB_SUCCESS &&
+        dead > 0)
+        code = mdb_txn_begin(environment->get(), nullptr, MDB_RDONLY, &transaction);
     if (code != MDB_SUCCESS) {
         // A reset transaction whose renewal failed still owns its slot in the lock table.
         if (transaction != nullptr) mdb_txn_abort(transaction);
@@ -154,7 +155,7 @@ Result<std::shared_ptr<LmdbEnvironment>> LmdbEnvironment::open(
     opened->serial_ = ++last_serial;
     int code = mdb_env_create(&opened->environment_);
     if (code == MDB_SUCCESS) code = mdb_env_set_maxdbs(opened->get(), table_count);
-    if (code == MDB_SUCCESS) code = mdb_env_set_maxreaders(opened->get(), max_readers);
+    if (code == MDB_SUCCESS) code = mdb_env_set_maxreaders(opened->get(), max_cache_readers);
     if (code == MDB_SUCCESS && map_bytes) code = mdb_env_set_mapsize(opened->get(), *map_bytes);
     // MDB_NOTLS: a reader belongs to its transaction, not to its thread, so that threads share a
     // pool. MDB_NOMETASYNC: a crash of the host may cost the last change, never the file; the fsync

@@ -32,6 +32,9 @@ enum class Table : std::size_t {
     meta,      // "magic", "format", "max_bytes"
 };
 inline constexpr std::size_t table_count = 7;
+// Readers at one moment, of all processes together. LMDB's default of 126 is too few for a milter,
+// whose threads grow with Postfix's connections.
+inline constexpr unsigned max_cache_readers = 1024;
 inline constexpr const char* data_file_name = "data.mdb";
 inline constexpr const char* lock_file_name = "lock.mdb";
 

@@ -23,6 +23,8 @@ constexpr mode_t data_mode = 0640;
 // Every LMDB reader notes in the lock file which snapshot it reads, so that its pages are kept:
 // readers of the group need to write there, and only there.
 constexpr mode_t lock_mode = 0660;
+// What LMDB makes of it for its readers: a place of 64 bytes for each, and two for itself.
+constexpr off_t lock_file_bytes = (max_cache_readers + 2) * 64;
 
 // Creates the file when there is none, with the directory's group and `mode` whatever the umask.
 Result<void> prepare_file(const std::filesystem::path& file, mode_t mode) {
@@ -64,6 +66,16 @@ Result<void> extend_file(LmdbEnvironment& environment, std::uint64_t map_bytes) 
     return {};
 }
 
+// Readers write to the mapped lock file; where it has holes and the disk is full, that ends them
+// (SIGBUS). So it gets its disk space now: before LMDB opens it, since whoever closes a file gives
+// up all of the process's locks of it (fcntl(2)), LMDB's too.
+void fill_lock_file(const std::filesystem::path& file) {
+    const Descriptor opened(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    if (!opened || ::fallocate(opened.get(), 0, 0, lock_file_bytes) != 0)
+        log::warning("{}: no disk space for all of it; readers may end: {}", file.string(),
+                     errno_error(errno, "fallocate").message);
+}
+
 // not_found: the environment has nothing in it yet.
 Result<void> check_content(const std::shared_ptr<LmdbEnvironment>& environment,
                            const std::filesystem::path& file) {
@@ -100,6 +112,7 @@ Result<std::shared_ptr<LmdbEnvironment>> open_sound(const std::filesystem::path&
     const auto map_bytes = bytes_to_map(max_bytes, facts ? facts->used : 0);
     if (auto ready = prepare_file(directory / lock_file_name, lock_mode); !ready)
         return tl::make_unexpected(ready.error());
+    fill_lock_file(directory / lock_file_name);
     if (auto ready = prepare_file(file, data_mode); !ready)
         return tl::make_unexpected(ready.error());
     auto opened = LmdbEnvironment::open(directory, map_bytes);

@@ -183,6 +183,32 @@ expect 1 "no line with what no-route says and its confidence" diagnoses "$tree"
 fresh_tree
 expect 1 "found no diagnosis" diagnoses "$tree"
 
+# A page of faults, and the tests that it names.
+faults_tree() {
+    fresh_tree
+    mkdir -p "$tree"/tests/{unit,dialog/faults}
+    echo 'TEST_CASE("what was lost is found") {}' >"$tree/tests/unit/a_test.cpp"
+    echo 'postfathom_fault_test(kills 60 "a killed one comes back")' >"$tree/tests/dialog/faults/CMakeLists.txt"
+    printf '| %s |\n' 'fault | logged | degrades | heals | test' '--- | --- | --- | --- | ---' \
+        'a loss | nothing | all | by itself | `what was lost is found`' \
+        'a kill | nothing | all | by itself | `a killed one comes back`' >"$tree/docs/faults.md"
+}
+faults_tree
+expect 0 "" faults "$tree"
+: >"$tree/tests/unit/a_test.cpp"
+expect 1 'docs/faults.md:3: there is no test "what was lost is found"' faults "$tree"
+faults_tree
+sed -i '$d' "$tree/docs/faults.md"
+expect 1 'tests/dialog/faults/CMakeLists.txt:1: "a killed one comes back" has no row' faults "$tree"
+faults_tree
+echo '| a fault | `what was lost is found` |' >>"$tree/docs/faults.md"
+expect 1 "docs/faults.md:5: expected five columns" faults "$tree"
+faults_tree
+echo '| a fault | nothing | all | by itself | none |' >>"$tree/docs/faults.md"
+expect 1 "docs/faults.md:5: expected a test's name" faults "$tree"
+rm "$tree/docs/faults.md"
+expect 1 "found none" faults "$tree"
+
 # The allow list: what it excuses, and what it may not.
 excuse() {
     fresh_tree

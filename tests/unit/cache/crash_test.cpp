@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // kill -9 of the writer and of readers at any moment: what was committed stays, and stays readable.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstring>
@@ -9,6 +10,7 @@
 
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/cache/lmdb_file.hpp"
+#include "lib/cache/shared_environment.hpp"
 #include "tests/unit/cache/child.hpp"
 #include "tests/unit/cache/sample.hpp"
 
@@ -40,7 +42,62 @@ int look_forever(const std::filesystem::path& directory, int report_to) {
     }
 }
 
+// Once `start` is stored, takes 900 places of the lock file at once and keeps them.
+int hold_until_killed(const std::filesystem::path& directory, std::uint32_t start, int report_to) {
+    const auto reader = open_cache_for_reading(directory);
+    while (!reader->next_hop(name(start)))
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const auto environment = SharedEnvironment::of(directory);
+    std::vector<ReadTransaction> places;
+    while (places.size() < 900) {
+        auto place = environment->read();
+        if (!place) return 1;
+        places.push_back(std::move(*place));
+    }
+    (void)!::write(report_to, "x", 1);
+    ::pause();
+    return 0;
+}
+
 }  // namespace
+
+TEST_CASE("readers that died without a word leave room for the next") {
+    const sample::Directory directory;
+    // Forked before this process opens the cache, which a child must not share. There is room for
+    // 1024 readers of all processes.
+    const auto holder = [&](std::uint32_t start) {
+        return [&directory, start](int report_to) {
+            return hold_until_killed(directory.path(), start, report_to);
+        };
+    };
+    Child first(holder(1));
+    Child second(holder(2));
+    Child third(holder(3));
+    auto writer = open_cache_for_writing(directory.path(), {});
+    REQUIRE(writer);
+    const auto begin = [&](std::uint32_t number) {
+        CacheChange change;
+        change.next_hops = {sample::next_hop(name(number))};
+        REQUIRE((*writer)->store(change));
+    };
+    begin(1);
+    REQUIRE(first.wait_byte());
+    first.kill();
+    begin(2);  // needs the places of the first
+    CHECK(second.wait_byte());
+    second.kill();
+    begin(3);
+    CHECK(third.wait_byte());
+}
+
+TEST_CASE("the lock file has all its disk space, so that a full disk ends no reader") {
+    const sample::Directory directory;
+    REQUIRE(open_cache_for_writing(directory.path(), {}));
+    struct stat status{};
+    REQUIRE(::stat((directory.path() / "lock.mdb").c_str(), &status) == 0);
+    CHECK(status.st_size > 1024 * 64);
+    CHECK(status.st_blocks * 512 >= status.st_size);
+}
 
 TEST_CASE("fifty writers killed at random moments leave every committed record intact") {
     const sample::Directory directory;

@@ -153,6 +153,22 @@ TEST_CASE("a cache whose files were removed under the writer is begun anew, and 
     CHECK(open_cache_for_reading(directory.path())->next_hop("new.example"));
 }
 
+TEST_CASE("a header overwritten under the writer is noticed at the next store") {
+    const sample::Directory directory;
+    fill(directory.path());
+    auto writer = open_cache_for_writing(directory.path(), {});
+    REQUIRE(writer);
+    overwrite(directory.path() / "data.mdb", 0, std::string(8192, '\xa5'));
+    CacheChange change;
+    change.next_hops = {sample::next_hop("new.example")};
+    REQUIRE((*writer)->store(change));
+    CHECK((*writer)->next_hop("new.example"));
+    CHECK_FALSE((*writer)->next_hop("h1.example"));
+    CHECK(set_aside_files(directory.path()).size() == 1);
+    writer->reset();
+    CHECK(open_cache_for_reading(directory.path())->next_hop("new.example"));
+}
+
 TEST_CASE("a garbled lock file does not matter once its users are gone") {
     const sample::Directory directory;
     fill(directory.path());
