@@ -51,6 +51,18 @@ std::optional<std::string> stamp_of(const std::string& microseconds) {
                        *since_1970 % 1'000'000);
 }
 
+// Any local program may give itself any text there: one with a line end or a bracket would be
+// another line.
+std::optional<std::string> pid_of(const json::object& entry) {
+    // The one that the program gave itself: _PID may be that of a helper that passed it on.
+    for (const auto* name : {"SYSLOG_PID", "_PID"}) {
+        auto pid = field(entry, name);
+        if (pid && !pid->empty() && pid->find_first_not_of("0123456789") == std::string::npos)
+            return pid;
+    }
+    return std::nullopt;
+}
+
 bool one_word(std::string_view text) {
     return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) <= ' ' || c == ':' || c == '[';
@@ -88,9 +100,7 @@ std::optional<JournalEntry> parse_journal_entry(std::string_view text) {
     const auto tag = field(*entry, "SYSLOG_IDENTIFIER");
     auto message = field(*entry, "MESSAGE");
     if (!stamp || !tag || !message || !one_word(*tag)) return std::nullopt;
-    // The one that the program gave itself: _PID may be that of a helper that passed it on.
-    auto pid = field(*entry, "SYSLOG_PID");
-    if (!pid) pid = field(*entry, "_PID");
+    const auto pid = pid_of(*entry);
     const auto host = field(*entry, "_HOSTNAME").value_or("localhost");
     message->resize(std::min(message->find('\n'), message->size()));
 
