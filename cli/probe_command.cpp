@@ -83,6 +83,8 @@ Result<ProbeRequest> request_of(const ProbeOptions& options, const Settings& set
     request.ask_sizes = options.sizes;
     request.floor = settings.tls.floor;
     request.own_tables_socket = settings.tables.socket;
+    request.trust_anchor = settings.tls.trust_anchor;
+    request.mta_sts = settings.tls.mta_sts;
     request.try_resumption = true;
     const auto services = services_of(options);
     if (!services) return tl::make_unexpected(services.error());

@@ -341,6 +341,8 @@ ProbeRequest Daemon::request_for(const ProbePlace& place) const {
     ProbeRequest request;
     request.floor = settings_.tls.floor;
     request.own_tables_socket = settings_.tables.socket;
+    request.trust_anchor = settings_.tls.trust_anchor;
+    request.mta_sts = settings_.tls.mta_sts;
     if (place.next_hop.empty() && place.peer) {
         request.next_hop = next_hop_of(*place.peer);
         request.only = place.peer;

@@ -17,6 +17,7 @@
 #include "probes/host_facts.hpp"
 #include "probes/host_settings.hpp"
 #include "probes/postfix_floor.hpp"
+#include "probes/published_lookup.hpp"
 #include "probes/resolver.hpp"
 
 namespace postfathom {
@@ -113,6 +114,7 @@ struct ProbeEngine::Impl {
 
     const Settings::Probe& settings;
     Resolver resolver;
+    PublishedLookup published{resolver};
     // By CA file.
     struct LoadedTls {
         TlsContext context;
@@ -284,6 +286,19 @@ std::vector<CleanWay> clean_ways(const Report& report) {
 
 }  // namespace
 
+namespace {
+
+// TLSA records and MTA-STS are about mail between servers (RFC 7672 section 2.2, RFC 8461 section
+// 1), and a level is suggested where a handshake failed.
+bool asks_for_published(const Report& report, const ProbeRequest& request) {
+    return service_of(request) == Service::smtp &&
+           std::any_of(report.endpoints.begin(), report.endpoints.end(), [](const auto& endpoint) {
+               return handshake_fails(endpoint.verdict.diagnosis);
+           });
+}
+
+}  // namespace
+
 std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
                                                        const ProbeRequest& request) {
     std::vector<Suggestion> result;
@@ -294,6 +309,7 @@ std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
         context.next_hop_verbatim = request.verbatim;
         context.endpoint = endpoint.evidence.endpoint;
         context.floor = request.floor;
+        context.published = report.published.value_or(PublishedTls{});
         context.evidence = endpoint.evidence;
         context.clean_ways = clean_ways(report);
         context.host.destination = context.endpoint.address;
@@ -360,6 +376,16 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
     }
     compare_addresses(report);
     report.diagnosis = worst(report.endpoints, not_now(report));
+    if (asks_for_published(report, request)) {
+        PublishedLookup::Wanted wanted{request.next_hop,
+                                       port_of(request).value_or(default_port(Service::smtp)),
+                                       request.trust_anchor, request.mta_sts};
+        // A web server is held against the system's trust store, whatever mail servers are.
+        if (const auto web = impl_->tls("")) {
+            auto looking = impl_->published.find(std::move(wanted), *web);
+            report.published = co_await std::move(looking);
+        }
+    }
     report.suggestions = impl_->suggestions(report, request);
     co_return report;
 }

@@ -30,6 +30,9 @@ struct ProbeRequest {
     // stronger.
     TlsLevel floor = TlsLevel::may;
     std::string own_tables_socket;  // Settings::Tables::socket, not to be asked for it
+    // Settings::Tls: what its owner publishes is looked up where a suggestion depends on it.
+    std::string trust_anchor;
+    bool mta_sts = false;
     std::uint32_t hello_bytes = 0;  // see ProbePlan
     bool ask_sizes = false;         // see ProbePlan
     // Set: probe just this endpoint (an observation named it) and resolve nothing.

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 #include <unbound.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -13,7 +14,9 @@
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "probes/hosts_file.hpp"
+#include "probes/mta_sts.hpp"
 #include "probes/mx_record.hpp"
+#include "probes/tlsa_record.hpp"
 
 namespace postfathom {
 
@@ -25,7 +28,8 @@ constexpr std::size_t max_file_bytes = std::size_t{4} << 20;
 constexpr std::size_t max_mx_hosts = 20;
 constexpr std::size_t max_addresses_per_host = 20;
 
-enum RecordType : int { type_a = 1, type_mx = 15, type_aaaa = 28 };  // RFC 1035, RFC 3596
+// RFC 1035, RFC 3596, RFC 6698
+enum RecordType : int { type_a = 1, type_mx = 15, type_txt = 16, type_aaaa = 28, type_tlsa = 52 };
 constexpr int class_in = 1;
 
 // What came back for one question.
@@ -33,6 +37,7 @@ struct Answer {
     enum class Kind { records, no_data, no_name, failed } kind = Kind::failed;
     std::vector<std::string> records;  // RDATA
     std::chrono::seconds ttl{0};
+    bool secure = false;  // DNSSEC proves it, also that there is nothing
     std::string problem;
 };
 
@@ -57,7 +62,8 @@ Answer to_answer(int error, const ub_result* result) {
         return answer;
     }
     constexpr int name_error = 3;  // RCODE 3, RFC 1035 section 4.1.1
-    if (result->nxdomain != 0 || result->rcode == name_error) {
+    answer.secure = result->secure != 0 && result->bogus == 0;
+    if (result->bogus == 0 && (result->nxdomain != 0 || result->rcode == name_error)) {
         answer.kind = Answer::Kind::no_name;
     } else if (result->bogus != 0) {
         answer.problem = std::string("DNSSEC validation failed: ") +
@@ -79,8 +85,10 @@ Answer to_answer(int error, const ub_result* result) {
 // thread; everything here runs on ours.
 class UnboundContext {
   public:
-    UnboundContext() : context_(ub_ctx_create()) {
+    // `trust_anchor`: a file; empty: signatures are not looked at.
+    explicit UnboundContext(const std::string& trust_anchor) : context_(ub_ctx_create()) {
         if (context_ == nullptr) return;
+        if (!trust_anchor.empty()) ub_ctx_add_ta_file(context_, trust_anchor.c_str());
         ub_ctx_async(context_, 1);
         // A resolver on this host is the usual set-up of a mail relay; libunbound refuses it by
         // default.
@@ -204,27 +212,43 @@ struct Lookup {
 
 struct Resolver::Impl {
     // A fresh context when resolv.conf changed: libunbound reads it once.
-    UnboundContext& context() {
-        struct stat now{};
-        ::stat(resolv_conf, &now);
-        const bool same = now.st_ino == seen_.st_ino &&
-                          now.st_mtim.tv_sec == seen_.st_mtim.tv_sec &&
-                          now.st_mtim.tv_nsec == seen_.st_mtim.tv_nsec;
-        if (!context_ || (!same && context_->idle())) {
-            context_.reset();
-            context_ = std::make_unique<UnboundContext>();
-            seen_ = now;
+    struct Kept {
+        std::unique_ptr<UnboundContext> context;
+        std::string trust_anchor;
+        struct stat seen{};
+
+        UnboundContext& fresh(const std::string& wanted_anchor) {
+            struct stat now{};
+            ::stat(resolv_conf, &now);
+            const bool same =
+                now.st_ino == seen.st_ino && now.st_mtim.tv_sec == seen.st_mtim.tv_sec &&
+                now.st_mtim.tv_nsec == seen.st_mtim.tv_nsec && trust_anchor == wanted_anchor;
+            if (!context || (!same && context->idle())) {
+                context.reset();
+                context = std::make_unique<UnboundContext>(wanted_anchor);
+                trust_anchor = wanted_anchor;
+                seen = now;
+            }
+            return *context;
         }
-        return *context_;
-    }
+    };
+    UnboundContext& context() { return plain_.fresh(""); }
 
     // `lookup` lives on the frame of Resolver::resolve, which waits for all of these.
     asio::awaitable<Result<std::vector<IpAddress>>> addresses(std::string name, Lookup& lookup);
     asio::awaitable<Result<Resolution>> by_mx(std::string name, Lookup& lookup);
     asio::awaitable<Result<Resolution>> by_address(std::string name, Lookup& lookup);
 
-    std::unique_ptr<UnboundContext> context_;
-    struct stat seen_{};
+    asio::awaitable<std::optional<std::vector<std::string>>> signed_servers(NextHop next_hop,
+                                                                            std::string anchor);
+    asio::awaitable<std::optional<TlsaUse>> tlsa_of(std::string server, std::uint16_t port,
+                                                    std::string anchor);
+    asio::awaitable<std::optional<DaneServers>> dane(NextHop next_hop, std::uint16_t port,
+                                                     std::string anchor);
+
+    Kept plain_;
+    // Apart from the other, since a name server that drops signatures would make every name bogus.
+    Kept validating_;
 };
 
 asio::awaitable<Result<std::vector<IpAddress>>> Resolver::Impl::addresses(std::string name,
@@ -298,6 +322,88 @@ asio::awaitable<Result<Resolution>> Resolver::Impl::by_mx(std::string name, Look
     }
     if (resolution.hosts.empty()) co_return tl::make_unexpected(last);
     co_return resolution;
+}
+
+// The MX hosts as DNSSEC proves them; empty: it proves none. Nothing: it could not be told.
+asio::awaitable<std::optional<std::vector<std::string>>> Resolver::Impl::signed_servers(
+    NextHop next_hop, std::string anchor) {
+    std::vector<std::string> servers;
+    if (!next_hop.mx_lookup) {
+        servers.push_back(next_hop.host);
+        co_return servers;
+    }
+    const Answer answer = co_await validating_.fresh(anchor).ask(next_hop.host, type_mx);
+    if (answer.kind == Answer::Kind::failed) co_return std::nullopt;
+    if (!answer.secure) co_return servers;
+    if (answer.kind == Answer::Kind::no_data) servers.push_back(next_hop.host);
+    for (const auto& rdata : answer.records)
+        if (const auto record = parse_mx(rdata);
+            record && !record->exchange.empty() && servers.size() < max_mx_hosts)
+            servers.push_back(record->exchange);
+    co_return servers;
+}
+
+// The best of a server's records; `malformed`: it has none. RFC 7672 section 2.2.2: where its
+// addresses are not signed, TLSA records are not asked for.
+asio::awaitable<std::optional<TlsaUse>> Resolver::Impl::tlsa_of(std::string server,
+                                                                std::uint16_t port,
+                                                                std::string anchor) {
+    bool addresses_signed = false;
+    for (const auto type : {type_a, type_aaaa}) {
+        const Answer answer = co_await validating_.fresh(anchor).ask(server, type);
+        if (answer.kind == Answer::Kind::failed) co_return std::nullopt;
+        if (answer.kind != Answer::Kind::records) continue;
+        if (!answer.secure) co_return TlsaUse::malformed;
+        addresses_signed = true;
+    }
+    if (!addresses_signed) co_return TlsaUse::malformed;
+    const auto name = tlsa_name(server, port);
+    const Answer answer = co_await validating_.fresh(anchor).ask(name, type_tlsa);
+    if (answer.kind == Answer::Kind::failed) co_return std::nullopt;
+    auto best = TlsaUse::malformed;
+    if (!answer.secure) co_return best;
+    // A malformed record counts as one that cannot be used (RFC 7672 section 2.2).
+    if (!answer.records.empty()) best = TlsaUse::unusable;
+    for (const auto& rdata : answer.records)
+        if (use_of_tlsa(rdata) == TlsaUse::usable) best = TlsaUse::usable;
+    co_return best;
+}
+
+asio::awaitable<std::optional<DaneServers>> Resolver::Impl::dane(NextHop next_hop,
+                                                                 std::uint16_t port,
+                                                                 std::string anchor) {
+    const auto servers = co_await signed_servers(std::move(next_hop), anchor);
+    if (!servers) co_return std::nullopt;
+    DaneServers found;
+    found.servers = static_cast<std::uint32_t>(servers->size());
+    for (const auto& server : *servers) {
+        const auto use = co_await tlsa_of(server, port, anchor);
+        if (!use) co_return std::nullopt;
+        if (*use == TlsaUse::usable) ++found.usable;
+        if (*use == TlsaUse::unusable) ++found.unusable;
+    }
+    co_return found;
+}
+
+asio::awaitable<std::optional<DaneServers>> Resolver::dane(NextHop next_hop, std::uint16_t port,
+                                                           std::string trust_anchor,
+                                                           std::chrono::milliseconds timeout) {
+    if (next_hop.literal || trust_anchor.empty() || ::access(trust_anchor.c_str(), R_OK) != 0)
+        co_return std::nullopt;
+    auto work = impl_->dane(std::move(next_hop), port, std::move(trust_anchor));
+    auto found = co_await with_deadline(timeout, std::move(work));
+    co_return found ? *found : std::nullopt;
+}
+
+asio::awaitable<std::vector<std::string>> Resolver::texts(std::string name,
+                                                          std::chrono::milliseconds timeout) {
+    std::vector<std::string> found;
+    auto work = impl_->context().ask(std::move(name), type_txt);
+    const auto answer = co_await with_deadline(timeout, std::move(work));
+    if (!answer || answer->kind != Answer::Kind::records) co_return found;
+    for (const auto& rdata : answer->records)
+        if (auto text = text_of_txt(rdata)) found.push_back(std::move(*text));
+    co_return found;
 }
 
 Resolver::Resolver() : impl_(std::make_unique<Impl>()) {}

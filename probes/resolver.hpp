@@ -12,6 +12,7 @@
 
 #include "lib/base/result.hpp"
 #include "lib/destination/next_hop.hpp"
+#include "lib/diagnosis/published_tls.hpp"
 
 namespace postfathom {
 
@@ -38,6 +39,17 @@ class Resolver {
     boost::asio::awaitable<Result<Resolution>> resolve(NextHop next_hop,
                                                        std::optional<IpFamily> family,
                                                        std::chrono::milliseconds timeout);
+
+    // TLSA records for the servers of `next_hop` at `port`, validated against the anchors in
+    // `trust_anchor` (a file of DS or DNSKEY records). Nothing where any lookup failed, a signature
+    // is bogus, there is no such file, or it took longer.
+    boost::asio::awaitable<std::optional<DaneServers>> dane(NextHop next_hop, std::uint16_t port,
+                                                            std::string trust_anchor,
+                                                            std::chrono::milliseconds timeout);
+
+    // The texts of TXT records; empty where there are none, or they could not be looked up.
+    boost::asio::awaitable<std::vector<std::string>> texts(std::string name,
+                                                           std::chrono::milliseconds timeout);
 
   private:
     struct Impl;

@@ -235,6 +235,10 @@ std::string TlsSession::read() {
     return result;
 }
 
+bool TlsSession::ended() const {
+    return established_ && (SSL_get_shutdown(impl_->session.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+}
+
 void TlsSession::write(std::string_view text) {
     if (text.empty() || !established_ || failed()) return;
     ERR_clear_error();

@@ -74,6 +74,7 @@ class TlsSession {
     std::string take_output();               // for the network
 
     std::string read();                 // clear text from the peer
+    bool ended() const;                 // it said so (close_notify), and read() has all it sent
     void write(std::string_view text);  // clear text to the peer
     void close();                       // queues close_notify
 

@@ -440,6 +440,11 @@ std::vector<SettingRow> make_rows() {
         choice("tls.floor", floor_choices(), POSTFATHOM_MEMBER(tls.floor),
                "The TLS level that Postfix enforces where nothing else is known "
                "(smtp_tls_security_level); nothing Postfathom says goes below it."),
+        path("tls.trust_anchor", Empty::allowed, POSTFATHOM_MEMBER(tls.trust_anchor),
+             "File of DNSSEC trust anchors, to look up the TLSA records (DANE) of next hops whose "
+             "handshake fails; \"\": they are not looked up."),
+        boolean("tls.mta_sts", POSTFATHOM_MEMBER(tls.mta_sts),
+                "Fetch the MTA-STS policy of next hops whose handshake fails."),
 
         socket("policy.socket", POSTFATHOM_MEMBER(policy.socket),
                "UNIX socket for check_policy_service; below Postfix's queue directory, so that "

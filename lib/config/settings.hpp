@@ -115,6 +115,9 @@ struct Settings {
 
     struct Tls {
         TlsLevel floor = TlsLevel::may;  // the level in force where nothing else is known
+        // Debian's package dns-root-data; empty: no TLSA records are looked up.
+        std::string trust_anchor = "/usr/share/dns/root.key";
+        bool mta_sts = true;
     } tls;
 
     struct Policy {

@@ -326,6 +326,15 @@ json::object held_back_json(const HeldBack& held_back) {
     return object;
 }
 
+// What asks for no more than is in force changes nothing.
+json::value published_json(const std::optional<PublishedTls>& published, TlsLevel in_force) {
+    if (!published || published->level <= in_force) return nullptr;
+    json::object object;
+    object["level"] = to_string(published->level);
+    object["says"] = published->says;
+    return object;
+}
+
 }  // namespace
 
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint) {
@@ -341,6 +350,7 @@ boost::json::object to_json(const Report& report) {
     object["schema"] = report_schema;
     object["destination"] = printable(report.destination);
     object["tls_floor"] = to_string(report.floor);
+    object["published_tls"] = published_json(report.published, report.floor);
     object["endpoints"] = objects(report.endpoints, endpoint_json);
     object["held_back"] = objects(report.held_back, held_back_json);
     object["diagnosis"] = diagnosis_json(report.diagnosis);

@@ -8,6 +8,7 @@
 
 #include "lib/base/result.hpp"
 #include "lib/diagnosis/diagnose.hpp"
+#include "lib/diagnosis/published_tls.hpp"
 #include "lib/diagnosis/suggestion.hpp"
 
 namespace postfathom {
@@ -36,6 +37,8 @@ struct Report {
     Diagnosis diagnosis;  // the worst of the endpoints', or why there is no endpoint
     std::vector<Suggestion> suggestions;
     TlsLevel floor = TlsLevel::may;
+    // Where a suggestion depends on it.
+    std::optional<PublishedTls> published{};
 };
 
 // Worst first by severity, then by the order above. `no_endpoint` is the verdict when there are

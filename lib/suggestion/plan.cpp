@@ -96,7 +96,7 @@ Plan make_plan(const Diagnosis& diagnosis, const SuggestionContext& context) {
 Suggestion begin(const Plan& plan, SuggestionKind kind) {
     Suggestion suggestion;
     suggestion.kind = kind;
-    suggestion.tls_floor = plan.context.floor;
+    suggestion.tls_floor = std::max<TlsLevel>(plan.context.floor, plan.context.published.level);
     suggestion.proof = "not tried: only what it rests on was measured";
     return suggestion;
 }

@@ -2,6 +2,7 @@
 // How Postfix speaks to this server: lines of its tables, and settings of main.cf.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 
 #include "lib/base/text.hpp"
@@ -38,10 +39,39 @@ std::string place_of_line(const Plan& plan, const std::string& parameter) {
     return "";
 }
 
+// What Postfix needs to work at the level that is published; empty when it has it.
+std::string needed_for(const Plan& plan, TlsLevel level) {
+    if (level == TlsLevel::dane || level == TlsLevel::dane_only) {
+        const auto dns = postfix_value(plan, "smtp_dns_support_level");
+        if (dns == "dnssec") return "";
+        return fmt::format(
+            " Before it, or Postfix cannot use these records and mail waits: "
+            "smtp_dns_support_level "
+            "= dnssec{}, and a name server on this host that validates.",
+            dns ? fmt::format(" (now {})", dns->empty() ? "empty" : printable(*dns, 32)) : "");
+    }
+    if (level != TlsLevel::secure) return "";
+    const auto file = postfix_value(plan, "smtp_tls_CAfile");
+    const auto path = postfix_value(plan, "smtp_tls_CApath");
+    if (file != "" || path != "") return "";
+    return " Before it: smtp_tls_CApath or smtp_tls_CAfile, which are both empty now.";
+}
+
+// The owner's word for the level that is suggested, and what it needs.
+std::string published_word(const Plan& plan, SuggestedLevel raised) {
+    const auto& published = plan.context.published;
+    if (published.says.empty() || raised.level() != published.level) return "";
+    return fmt::format(
+        " The domain publishes {}: every sender is free to hold mail for it to {}.{}",
+        published.says, to_string(published.level), needed_for(plan, published.level));
+}
+
 }  // namespace
 
 std::optional<Suggestion> tls_policy(const Plan& plan) {
-    const auto raised = SuggestedLevel::raise(plan.context.floor, TlsLevel::encrypt);
+    const auto& published = plan.context.published;
+    const auto wanted = std::max(TlsLevel::encrypt, published.level);
+    const auto raised = SuggestedLevel::raise(plan.context.floor, wanted);
     if (!raised || plan.next_hop.empty() || !sends_mail(plan.context.endpoint.service) ||
         plan.host().own)
         return std::nullopt;
@@ -51,8 +81,13 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
     const auto level = to_string(raised->level());
     suggestion.scope =
         "this host's Postfix, this next hop; a line for the table of smtp_tls_policy_maps";
+    const bool opportunistic = plan.context.floor.level() == TlsLevel::may;
     suggestion.why =
-        plan.diagnosis.id == DiagnosisId::starttls_stripped
+        !opportunistic ? fmt::format(
+                             "Now {} is in force. With {} a certificate that somebody slips in is "
+                             "noticed. Beside the mended path, not in place of it.",
+                             to_string(plan.context.floor.level()), level)
+        : plan.diagnosis.id == DiagnosisId::starttls_stripped
             ? fmt::format(
                   "At the opportunistic level Postfix sends mail IN CLEAR TEXT while "
                   "STARTTLS is taken away. With {} it waits until TLS is there again.",
@@ -62,8 +97,9 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
                   "with a failed handshake is older than minimal_backoff_time. With {} it waits "
                   "for TLS instead. Beside the mended path, not in place of it.",
                   level);
+    suggestion.why += published_word(plan, *raised);
     suggestion.why += place_of_line(plan, suggestion.table);
-    suggestion.commands = {policy_line(plan.next_hop, *raised)};
+    suggestion.commands = {policy_line(plan.next_hop, *raised, published.match)};
     suggestion.expected =
         fmt::format("the level goes from {} to {}: no message leaves without TLS.",
                     to_string(plan.context.floor.level()), level);
@@ -71,6 +107,10 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
                                      shell_word(plan.next_hop))};
     suggestion.undo = {std::string(take_out)};
     suggestion.risk = "Mail to this next hop waits, and returns in the end, while TLS fails.";
+    if (raised->level() > TlsLevel::encrypt)
+        suggestion.risk +=
+            " So it does while the certificate is not what is published; the probe did not compare "
+            "them: posttls-finger shows whether they agree.";
     return suggestion;
 }
 

@@ -20,28 +20,6 @@ bool sensible(PathMtu mtu, IpFamily family) {
     return mtu.bytes >= smallest && mtu.bytes <= largest_packet;
 }
 
-// A failed handshake lets Postfix at level "may" go on in clear text.
-bool handshake_fails(const Diagnosis& diagnosis) {
-    switch (diagnosis.id) {
-        case DiagnosisId::size_specific_loss:
-        case DiagnosisId::large_hello_intolerance:
-            return diagnosis.severity == Severity::critical;
-        case DiagnosisId::pmtu_black_hole:
-            // Towards the server a ClientHello passes and a message does not.
-            return diagnosis.direction != Direction::outbound;
-        case DiagnosisId::peer_stall:
-        case DiagnosisId::reset_in_handshake:
-        case DiagnosisId::starttls_stripped:
-        case DiagnosisId::tls_alert:
-        case DiagnosisId::tls_protocol_mismatch:
-        case DiagnosisId::tls_no_shared_cipher:
-        case DiagnosisId::tls_garbage:
-            return true;
-        default:
-            return false;
-    }
-}
-
 class List {
   public:
     void add(MaybeSuggestion suggestion) {
@@ -76,6 +54,27 @@ bool path_can_be_mended(const Plan& plan) {
 }
 
 }  // namespace
+
+bool handshake_fails(const Diagnosis& diagnosis) {
+    switch (diagnosis.id) {
+        case DiagnosisId::size_specific_loss:
+        case DiagnosisId::large_hello_intolerance:
+            return diagnosis.severity == Severity::critical;
+        case DiagnosisId::pmtu_black_hole:
+            // Towards the server a ClientHello passes and a message does not.
+            return diagnosis.direction != Direction::outbound;
+        case DiagnosisId::peer_stall:
+        case DiagnosisId::reset_in_handshake:
+        case DiagnosisId::starttls_stripped:
+        case DiagnosisId::tls_alert:
+        case DiagnosisId::tls_protocol_mismatch:
+        case DiagnosisId::tls_no_shared_cipher:
+        case DiagnosisId::tls_garbage:
+            return true;
+        default:
+            return false;
+    }
+}
 
 std::optional<Suggestion> hold_to_tls(const SuggestionContext& context) {
     const Diagnosis unknown;

@@ -11,6 +11,7 @@
 #include "lib/destination/endpoint.hpp"
 #include "lib/destination/next_hop.hpp"
 #include "lib/diagnosis/diagnose.hpp"
+#include "lib/diagnosis/published_tls.hpp"
 #include "lib/diagnosis/suggestion.hpp"
 #include "lib/suggestion/host_facts.hpp"
 
@@ -30,10 +31,14 @@ struct SuggestionContext {
     std::string next_hop_verbatim;  // as Postfix spells it, the key of smtp_tls_policy_maps
     Endpoint endpoint;
     HostFacts host;
-    TlsFloor floor{};
-    Evidence evidence{};                 // behind the diagnosis, for its numbers
+    TlsFloor floor{};          // what Postfix has
+    PublishedTls published{};  // what its owner lets senders hold mail to; nothing goes below it
+    Evidence evidence{};       // behind the diagnosis, for its numbers
     std::vector<CleanWay> clean_ways{};  // from other sources, or over the other family
 };
+
+// Lets Postfix at level "may" go on in clear text.
+bool handshake_fails(const Diagnosis& diagnosis);
 
 // The line for smtp_tls_policy_maps that keeps mail from going in clear text after TLS failed.
 // Nothing where the floor leaves no room.

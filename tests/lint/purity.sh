@@ -6,7 +6,7 @@ set -u
 . "$(dirname "$0")/common.sh"
 root=$(realpath "$1")
 
-pure='^(lib/(destination|diagnosis|doctor|suggestion)/.*|lib/postfix/(configuration|own_hooks|setup)|lib/mail_log/(lines|tls_report)|probes/(path_mtu_search|schedule|socket_watch)|milter/envelope)(\.cpp|\.hpp)$'
+pure='^(lib/(destination|diagnosis|doctor|suggestion)/.*|lib/postfix/(configuration|own_hooks|setup)|lib/mail_log/(lines|tls_report)|probes/(tlsa_record|mta_sts|path_mtu_search|schedule|socket_watch)|milter/envelope)(\.cpp|\.hpp)$'
 impure='^(arpa/|sys/|net/|netinet/|linux/|netdb\.h|unistd\.h|poll\.h|fcntl\.h|signal\.h|csignal$|pthread\.h|syslog\.h|time\.h|ctime$'
 impure+='|fstream$|iostream$|cstdio$|stdio\.h|filesystem$|thread$|mutex$|shared_mutex$|atomic$|condition_variable$|future$|random$'
 impure+='|boost/(asio|beast)|openssl/|spdlog/|unbound\.h|lmdb\.h|libmnl/|libmilter/|lib/base/(log|descriptor)\.hpp|lib/(net|cache)/)'

@@ -11,7 +11,7 @@ export MAIL_CONFIG=$work
 : >"$work/master.cf"
 printf '%s\n' '[127.0.0.1]:9 verify' '[127.0.0.1]:10 encrypt protocols=>=TLSv1.2' '127.0.0.1 secure' >"$work/policy"
 # main_cf LINE...
-main_cf() { printf '%s\n' 'compatibility_level = 3.6' "$@" >"$work/main.cf"; }
+main_cf() { printf '%s\n' 'compatibility_level = 3.6' "$@" >"$work/main.cf"; touch -d '1 hour ago' "$work/main.cf"; }  # postconf(1) waits for one that is new
 floor() {
   local report status=0
   report=$("$program" -c "$work/postfathom.toml" probe "$1" --timeout 5s --json 2>"$work/err") || status=$?

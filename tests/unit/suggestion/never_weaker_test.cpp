@@ -87,9 +87,9 @@ void check_text(const std::string& text, TlsFloor floor) {
 }
 
 // Why a person does something may name what they leave: "the level goes from may to encrypt".
-void check_suggestion(const Suggestion& one, TlsFloor floor) {
+void check_suggestion(const Suggestion& one, TlsFloor floor, const PublishedTls& published) {
     CAPTURE(to_string(one.kind));
-    CHECK(one.tls_floor == floor);
+    CHECK(one.tls_floor.level() == std::max(floor.level(), published.level));
     CHECK_FALSE(one.commands.empty());
     CHECK_FALSE(one.verify.empty());
     CHECK_FALSE(one.undo.empty());
@@ -101,14 +101,19 @@ void check_suggestion(const Suggestion& one, TlsFloor floor) {
     if (one.form == SuggestionForm::postfix_line)
         for (const auto& line : one.commands) {
             CAPTURE(line);
-            const auto result = line.substr(line.find(' ') + 1);
+            auto result = line.substr(line.find(' ') + 1);
             if (one.table == "smtp_discard_ehlo_keyword_address_maps") {
                 CHECK(result == "pipelining");
             } else {
                 REQUIRE(one.table == "smtp_tls_policy_maps");
-                const auto level = parse_tls_level(result);
+                const auto level = parse_tls_level(result.substr(0, result.find(' ')));
                 REQUIRE(level);
+                CHECK(*level >= one.tls_floor.level());
+                CHECK(*level >= published.level);
                 CHECK(*level > floor.level());
+                // Names only beside the level that asks for them.
+                const bool named = result.find(" match=") != std::string::npos;
+                CHECK(named == (*level == TlsLevel::secure));
             }
         }
 }
@@ -193,12 +198,14 @@ Report report_on(const Evidence& evidence, const Diagnosis& diagnosis,
     report.floor = context.floor.level();
     report.diagnosis = diagnosis;
     report.endpoints = {{evidence, {diagnosis, {diagnosis}}}};
+    report.published = context.published;
     report.suggestions = suggest(diagnosis, context);
     return report;
 }
 
 void check_report(const Report& report) {
-    for (const auto& one : report.suggestions) check_suggestion(one, report.floor);
+    for (const auto& one : report.suggestions)
+        check_suggestion(one, report.floor, *report.published);
     check_text(to_text(report, false), report.floor);
     check_text(boost::json::serialize(to_json(report)), report.floor);
 }
@@ -227,7 +234,22 @@ TEST_CASE("the check of this file finds what it is for") {
     CHECK(weaker_in("example.org encrypt", TlsLevel::dane) == "encrypt");
 }
 
-TEST_CASE("no diagnosis on any floor leads to weaker TLS") {
+// What the owner of a domain may publish.
+const std::vector<PublishedTls>& all_published() {
+    using Mode = MtaStsPolicy::Mode;
+    const MtaStsPolicy enforce{Mode::enforce, {"mx.example.org", "*.example.net"}, {}};
+    const MtaStsPolicy testing{Mode::testing, {"mx.example.org"}, {}};
+    static const std::vector<PublishedTls> all{
+        published_tls({}, {}),
+        published_tls(DaneServers{2, 2, 0}, enforce),
+        published_tls(DaneServers{2, 1, 0}, {}),
+        published_tls(DaneServers{2, 0, 2}, testing),
+        published_tls(DaneServers{2, 0, 0}, enforce),
+    };
+    return all;
+}
+
+TEST_CASE("no diagnosis on any floor, whatever is published, leads to weaker TLS") {
     constexpr std::array directions{Direction::inbound, Direction::outbound, Direction::both};
     std::size_t seen = 0;
     std::set<SuggestionKind> made;
@@ -236,6 +258,7 @@ TEST_CASE("no diagnosis on any floor leads to weaker TLS") {
             for (const auto floor : levels)
                 for (auto context : contexts(ip)) {
                     context.floor = floor;
+                    context.published = all_published()[seen % all_published().size()];
                     auto diagnosis = black_hole(1400, ip);
                     diagnosis.id = id;
                     diagnosis.sizes = "segments of 513 bytes";
@@ -259,6 +282,8 @@ TEST_CASE("no evidence on any floor leads to weaker TLS") {
     for (int i = 0; i < 2'000; ++i) {
         auto context = plain_host();
         context.floor = levels[random.below(levels.size())];
+        context.published =
+            all_published()[random.below(static_cast<std::uint32_t>(all_published().size()))];
         const auto evidence = random.evidence();
         const auto verdict = diagnose(evidence, context.floor);
         Report report = report_on(evidence, verdict.diagnosis, context);
