@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
-#include <charconv>
 #include <set>
 
 #include "lib/base/text.hpp"
@@ -20,9 +19,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t default_page = 100;
-constexpr std::size_t largest_page = 1000;
-constexpr std::size_t max_body_depth = 8;
 // Reports are our own, deeper than what others may send.
 constexpr std::size_t max_report_depth = 32;
 
@@ -93,44 +89,6 @@ json::value report_json(const std::optional<std::string>& stored) {
     return value;
 }
 
-tl::expected<NextHop, AdminReply> next_hop_of(std::string_view text) {
-    auto next_hop = parse_next_hop(text);
-    if (next_hop) return *next_hop;
-    return tl::make_unexpected(
-        admin_error(400, "bad-destination", printable(next_hop.error().message, 512)));
-}
-
-struct Page {
-    std::string after;
-    std::size_t limit = default_page;
-};
-
-Result<Page> parse_page(std::string_view query) {
-    Page page;
-    if (query.empty()) return page;
-    for (const auto part : split(query, '&')) {
-        const auto equals = std::min(part.find('='), part.size());
-        const auto name = part.substr(0, equals);
-        const auto value = percent_decode(part.substr(std::min(equals + 1, part.size())));
-        if (!value) return tl::make_unexpected(value.error());
-        if (name == "after") {
-            page.after = *value;
-        } else if (name == "limit") {
-            const auto* end = value->data() + value->size();
-            const auto [rest, error] = std::from_chars(value->data(), end, page.limit);
-            if (error != std::errc{} || rest != end || page.limit < 1 || page.limit > largest_page)
-                return fail(ErrorCode::invalid_input,
-                            fmt::format("limit: expected a number from 1 to {}, found \"{}\"",
-                                        largest_page, printable(*value, 32)));
-        } else {
-            return fail(ErrorCode::invalid_input,
-                        fmt::format("unknown parameter \"{}\"; expected after or limit",
-                                    printable(name, 32)));
-        }
-    }
-    return page;
-}
-
 // {"NAME": [...], "next": KEY}: `list` calls visit(key, make) for each record behind a key.
 template <typename List>
 AdminReply answer_page(std::string_view query, std::string_view name, List list) {
@@ -154,47 +112,7 @@ AdminReply answer_page(std::string_view query, std::string_view name, List list)
     return reply;
 }
 
-int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-AdminReply bad_body(const std::string& message) {
-    return admin_error(400, "bad-request",
-                       message + "; expected {\"destination\": \"NEXTHOP\", \"wait\": true|false}");
-}
-
 }  // namespace
-
-AdminReply admin_error(unsigned status, std::string_view code, std::string_view message) {
-    AdminReply reply{status, {}};
-    json::object error;
-    error["code"] = code;
-    error["message"] = message;
-    reply.body["error"] = std::move(error);
-    return reply;
-}
-
-Result<std::string> percent_decode(std::string_view text) {
-    std::string decoded;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] != '%') {
-            decoded += text[i];
-            continue;
-        }
-        const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-        const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-        if (low < 0)
-            return fail(ErrorCode::invalid_input,
-                        "expected two hexadecimal digits after %, found \"" +
-                            printable(text.substr(i, 3), 8) + "\"");
-        decoded += static_cast<char>(high * 16 + low);
-        i += 2;
-    }
-    return decoded;
-}
 
 AdminReply answer_health() {
     AdminReply reply;
@@ -350,30 +268,6 @@ AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
     reply.body["history"] = history_json(cache, record->endpoints);
     reply.body["report"] = report_json(cache.report(record->next_hop));
     return reply;
-}
-
-tl::expected<ProbeAsked, AdminReply> parse_probe_asked(std::string_view body) {
-    json::parse_options options;
-    options.max_depth = max_body_depth;
-    json::error_code error;
-    const auto value = json::parse({body.data(), body.size()}, error, {}, options);
-    if (error) return tl::make_unexpected(bad_body("the body is no JSON"));
-    if (!value.is_object()) return tl::make_unexpected(bad_body("the body is no JSON object"));
-    const auto& object = value.get_object();
-    for (const auto& member : object)
-        if (member.key() != "destination" && member.key() != "wait")
-            return tl::make_unexpected(
-                bad_body("unknown member \"" + printable(member.key(), 32) + "\""));
-    const auto* destination = object.if_contains("destination");
-    if (destination == nullptr || !destination->is_string())
-        return tl::make_unexpected(bad_body("\"destination\" is missing or no string"));
-    const auto* wait = object.if_contains("wait");
-    if (wait != nullptr && !wait->is_bool())
-        return tl::make_unexpected(bad_body("\"wait\" is neither true nor false"));
-    const auto next_hop = next_hop_of(destination->get_string());
-    if (!next_hop) return tl::make_unexpected(next_hop.error());
-    return ProbeAsked{*next_hop, std::string(destination->get_string()),
-                      wait != nullptr && wait->get_bool()};
 }
 
 }  // namespace postfathom

@@ -35,8 +35,6 @@ using Request = http::request<http::string_body>;
 
 namespace {
 
-constexpr std::size_t max_header_bytes = 8 * 1024;
-constexpr std::size_t max_body_bytes = 64 * 1024;
 constexpr std::chrono::milliseconds accept_pause{100};
 
 }  // namespace
@@ -75,20 +73,6 @@ class Seat {
     StatePointer state_;
 };
 
-// Parts of a request's target: "/v1/destinations/x?limit=2".
-struct Target {
-    std::string_view path;
-    std::string_view query;
-};
-
-Target split_target(std::string_view target) {
-    const auto mark = std::min(target.find('?'), target.size());
-    return {target.substr(0, mark), target.substr(std::min(mark + 1, target.size()))};
-}
-
-// The UNIX socket's permissions say who may ask; on the loopback port everybody may, and read only.
-enum class Door { unix_socket, loopback_port };
-
 struct Reply {
     unsigned status = 200;
     std::string type = "application/json";
@@ -97,27 +81,6 @@ struct Reply {
 };
 Reply as_json(const AdminReply& reply) {
     return {reply.status, "application/json", boost::json::serialize(reply.body) + "\n", {}};
-}
-
-constexpr std::string_view destination_prefix = "/v1/destinations/";
-constexpr std::string_view route_prefix = "/v1/routes/";
-constexpr std::string_view delivery_prefix = "/v1/deliveries/";
-
-// As the header Allow has them (RFC 9110 section 10.2.1).
-std::string_view allowed_methods(std::string_view path) {
-    if (path == "/v1/probe") return "POST";
-    if (path.starts_with(destination_prefix)) return "GET, DELETE";
-    if (path == "/" || path == "/healthz" || path == "/v1/status" || path == "/v1/destinations" ||
-        path == "/metrics" || path == "/v1/clients" || path == "/v1/sockets" ||
-        path == "/v1/events" || path.starts_with(route_prefix) || path.starts_with(delivery_prefix))
-        return "GET";
-    return "";
-}
-
-bool allows(std::string_view methods, std::string_view method) {
-    for (const auto allowed : split(methods, ','))
-        if (trim(allowed) == method) return true;
-    return false;
 }
 
 // What can be answered at once.
@@ -159,12 +122,11 @@ asio::awaitable<AdminReply> answer_probe(StatePointer state, std::string body) {
     co_return accepted;
 }
 
-// Host as a client of the loopback port writes it (RFC 9110 section 7.2).
-bool names_loopback(std::string_view host) {
-    const auto colon = host.rfind(':');
-    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
-        host = host.substr(0, colon);
-    return host == "127.0.0.1" || host == "[::1]" || to_lower(host) == "localhost";
+RequestWords words_of(const Request& request) {
+    const auto host = request[http::field::host];
+    return {{request.method_string().data(), request.method_string().size()},
+            {request.target().data(), request.target().size()},
+            {host.data(), host.size()}};
 }
 
 Reply page_reply() {
@@ -172,38 +134,13 @@ Reply page_reply() {
     return {200, "text/html; charset=utf-8", std::move(page.html), std::move(page.policy)};
 }
 
-std::optional<AdminReply> refuse_at(Door door, const Request& request) {
-    if (door == Door::unix_socket) return std::nullopt;
-    const auto host = request[http::field::host];
-    if (!names_loopback({host.data(), host.size()}))
-        return admin_error(403, "bad-host",
-                           "expected a name of the loopback interface in Host, such as "
-                           "127.0.0.1, found " +
-                               printable({host.data(), host.size()}, 64));
-    if (request.method() != http::verb::get)
-        return admin_error(403, "read-only", "admin.http_port is for reading; use admin.socket");
-    return std::nullopt;
-}
-
 asio::awaitable<AdminReply> answer(StatePointer state, Request request) {
-    const auto target = split_target({request.target().data(), request.target().size()});
-    const auto allowed = allowed_methods(target.path);
-    if (allowed.empty())
-        co_return admin_error(
-            404, "unknown-path",
-            "there is no " + printable(target.path, 64) +
-                "; there are /, /healthz, /metrics, /v1/status, /v1/destinations, "
-                "/v1/destinations/NEXTHOP, /v1/routes/DOMAIN, "
-                "/v1/deliveries/QUEUEID, /v1/clients, /v1/sockets, /v1/probe "
-                "and /v1/events");
-    const std::string_view method(request.method_string().data(), request.method_string().size());
-    if (!allows(allowed, method))
-        co_return admin_error(405, "bad-method",
-                              fmt::format("{} takes {}, found {}", printable(target.path, 64),
-                                          allowed, printable(method, 32)));
-    if (method == "DELETE")
+    const auto words = words_of(request);
+    if (auto refused = refuse_request(words)) co_return std::move(*refused);
+    const auto target = split_target(words.target);
+    if (words.method == "DELETE")
         co_return answer_forget(state->daemon, target.path.substr(destination_prefix.size()));
-    if (method == "POST") co_return co_await answer_probe(std::move(state), request.body());
+    if (words.method == "POST") co_return co_await answer_probe(std::move(state), request.body());
     co_return answer_get(*state, target);
 }
 
@@ -308,7 +245,7 @@ asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
         version = request.version() == 10 ? 10 : 11;
         const auto path = split_target({request.target().data(), request.target().size()}).path;
         const bool get = request.method() == http::verb::get;
-        trouble = refuse_at(door, request);
+        trouble = refuse_at(door, words_of(request));
         if (!trouble && get && path == "/v1/events") {
             co_await stream_events(state, socket);
             co_return false;

@@ -83,10 +83,7 @@ bool issuer_not_found(int code) {
 
 }  // namespace
 
-std::optional<CertificateFacts> certificate_facts(const SSL* session,
-                                                  const std::string& match_name) {
-    X509* leaf = SSL_get0_peer_certificate(session);
-    if (leaf == nullptr) return std::nullopt;
+CertificateFacts facts_in(X509* leaf, const std::string& match_name) {
     CertificateFacts facts;
     facts.subject = in_words(X509_get_subject_name(leaf));
     facts.issuer = in_words(X509_get_issuer_name(leaf));
@@ -96,11 +93,19 @@ std::optional<CertificateFacts> certificate_facts(const SSL* session,
     add_key(facts, leaf);
     const char* signature = OBJ_nid2sn(X509_get_signature_nid(leaf));
     facts.signature = signature == nullptr ? "" : signature;
-    facts.verify_code = static_cast<int>(SSL_get_verify_result(session));
-    facts.verify_text = X509_verify_cert_error_string(facts.verify_code);
     facts.self_signed = X509_self_signed(leaf, 1) == 1;
     facts.name_matches = match_name.empty() || X509_check_host(leaf, match_name.data(),
                                                                match_name.size(), 0, nullptr) == 1;
+    return facts;
+}
+
+std::optional<CertificateFacts> certificate_facts(const SSL* session,
+                                                  const std::string& match_name) {
+    X509* leaf = SSL_get0_peer_certificate(session);
+    if (leaf == nullptr) return std::nullopt;
+    auto facts = facts_in(leaf, match_name);
+    facts.verify_code = static_cast<int>(SSL_get_verify_result(session));
+    facts.verify_text = X509_verify_cert_error_string(facts.verify_code);
     STACK_OF(X509)* chain = SSL_get_peer_cert_chain(session);
     if (chain == nullptr || sk_X509_num(chain) == 0) return facts;
     add_chain(facts, chain);

@@ -11,6 +11,9 @@
 
 namespace postfathom {
 
+// What the certificate says of itself, without its chain.
+CertificateFacts facts_in(X509* leaf, const std::string& match_name);
+
 // Nothing when the server sent no certificate (an anonymous cipher).
 std::optional<CertificateFacts> certificate_facts(const SSL* session,
                                                   const std::string& match_name);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request on the admin query socket asks, and whether it may: target, query, body. Pure;
+// admin_server.cpp knows HTTP, admin_answers.cpp the answers.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "lib/base/result.hpp"
+#include "lib/destination/next_hop.hpp"
+
+namespace postfathom {
+
+inline constexpr std::size_t max_header_bytes = 8 * 1024;
+inline constexpr std::size_t max_body_bytes = 64 * 1024;
+
+struct AdminReply {
+    unsigned status = 200;
+    boost::json::object body;
+};
+
+// {"error": {"code": "...", "message": "..."}}
+AdminReply admin_error(unsigned status, std::string_view code, std::string_view message);
+
+// The UNIX socket's permissions say who may ask; on the loopback port everybody may, and read only.
+enum class Door { unix_socket, loopback_port };
+
+// Of a request, as it came.
+struct RequestWords {
+    std::string_view method;
+    std::string_view target;
+    std::string_view host;
+};
+std::optional<AdminReply> refuse_at(Door door, const RequestWords& request);
+// There is no such path, or it does not take the method.
+std::optional<AdminReply> refuse_request(const RequestWords& request);
+
+inline constexpr std::string_view destination_prefix = "/v1/destinations/";
+inline constexpr std::string_view route_prefix = "/v1/routes/";
+inline constexpr std::string_view delivery_prefix = "/v1/deliveries/";
+
+// Parts of a request's target: "/v1/destinations/x?limit=2".
+struct Target {
+    std::string_view path;
+    std::string_view query;
+};
+Target split_target(std::string_view target);
+
+// `query` is what follows '?': after=KEY&limit=N.
+struct Page {
+    std::string after;
+    std::size_t limit = 0;
+};
+Result<Page> parse_page(std::string_view query);
+
+// RFC 3986 section 2.1. invalid_input for a '%' without two hexadecimal digits.
+Result<std::string> percent_decode(std::string_view text);
+
+// A next hop that somebody named; the reply says what is wrong with it.
+tl::expected<NextHop, AdminReply> next_hop_of(std::string_view text);
+
+struct ProbeAsked {
+    NextHop next_hop;
+    std::string verbatim;
+    bool wait = false;
+};
+// Body of POST /v1/probe; the reply says what is wrong with it.
+tl::expected<ProbeAsked, AdminReply> parse_probe_asked(std::string_view body);
+
+}  // namespace postfathom
