@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
 
 #include "cli/commands.hpp"
 #include "cli/daemon_answer.hpp"
@@ -77,8 +78,9 @@ Result<CheckFacts> known_facts(const CheckOptions& options, const Settings& sett
     return facts;
 }
 
-int tell(const CheckLine& line) {
-    fmt::print("{}\n", line.text);
+int tell(const CheckOptions& options, const CheckLine& line, CheckFacts facts = {}) {
+    facts.destination = options.destination;
+    fmt::print("{}\n", options.json ? boost::json::serialize(to_json(line, facts)) : line.text);
     return line.status;
 }
 
@@ -86,11 +88,11 @@ int tell(const CheckLine& line) {
 
 int run_check(const CheckOptions& options, const Settings& settings) {
     const auto limits = limits_of(options);
-    if (!limits) return tell(could_not_check(limits.error().message));
+    if (!limits) return tell(options, could_not_check(limits.error().message));
     const auto facts = options.probe ? probed_facts(options, settings, limits->timeout)
                                      : known_facts(options, settings, limits->timeout);
-    if (!facts) return tell(could_not_check(facts.error().message));
-    return tell(check_line(*facts, limits->warning, limits->critical));
+    if (!facts) return tell(options, could_not_check(facts.error().message));
+    return tell(options, check_line(*facts, limits->warning, limits->critical), *facts);
 }
 
 }  // namespace postfathom

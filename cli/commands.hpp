@@ -75,6 +75,7 @@ struct CheckOptions {
     std::string critical;
     std::string timeout = "10";
     bool probe = false;  // from this process
+    bool json = false;
 };
 // 0 ok, 1 warning, 2 critical, 3 unknown.
 int run_check(const CheckOptions& options, const Settings& settings);
@@ -126,6 +127,6 @@ struct SetupOptions {
 int run_setup(const SetupOptions& options, const Settings& settings);
 
 int run_config_check(const std::filesystem::path& file);
-int run_config_show(const Settings& settings);
+int run_config_show(const Settings& settings, bool json);
 
 }  // namespace postfathom

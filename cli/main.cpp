@@ -223,6 +223,7 @@ void add_check(CommandLine& line) {
         ->capture_default_str();
     command->add_flag("--probe", options->probe,
                       "Probe from this process, in place of asking what is known");
+    add_json(command, options->json);
     command->footer(
         "Exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN, with performance data. The option "
         "-c\n"
@@ -358,7 +359,7 @@ void add_setup(CommandLine& line) {
 void add_config(CommandLine& line) {
     struct Options {
         std::string file;
-        CLI::App* check = nullptr;
+        bool json = false;
     };
     const auto options = std::make_shared<Options>();
     auto* command = line.app.add_subcommand("config", "Check or show the configuration");
@@ -367,13 +368,16 @@ void add_config(CommandLine& line) {
         command->add_subcommand("check", "Check a file; exit status 78 when it has faults");
     check->add_option("file", options->file, "The file")->required();
     auto* show = command->add_subcommand("show", "Print every setting with its effective value");
+    add_json(show, options->json);
     command->footer(
         "Examples:\n"
         "  postfathom config check /etc/postfathom/postfathom.toml\n"
         "  postfathom config show");
     line.commands.push_back(
         {check, [options](const Settings&) { return run_config_check(options->file); }, false});
-    line.commands.push_back({show, run_config_show});
+    line.commands.push_back({show, [options](const Settings& settings) {
+                                 return run_config_show(settings, options->json);
+                             }});
 }
 
 int run(const CommandLine& line) {

@@ -10,6 +10,7 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "lib/base/text.hpp"
 #include "lib/config/setting_rows.hpp"
@@ -270,6 +271,13 @@ std::string render_settings(const Settings& settings) {
         text += fmt::format("\n[[route]]\ndomain = \"{}\"\nnext_hop = \"{}\"\n", route.domain,
                             route.verbatim);
     return text;
+}
+
+std::string settings_as_json(const Settings& settings) {
+    const auto rendered = toml::parse(render_settings(settings));
+    std::ostringstream text;
+    text << toml::json_formatter(rendered);
+    return text.str();
 }
 
 const std::vector<SettingDescription>& describe_settings() {

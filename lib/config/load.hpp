@@ -28,6 +28,9 @@ Result<Settings> load_settings_or_defaults(const std::filesystem::path& file);
 // Every setting with its effective value as TOML, in the order of the documentation.
 std::string render_settings(const Settings& settings);
 
+// The same, with tables as objects and [[route]] as the list "route".
+std::string settings_as_json(const Settings& settings);
+
 // For documentation and its tests.
 struct SettingDescription {
     std::string name;           // "probe.timeout"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <charconv>
 #include <limits>
@@ -134,6 +135,24 @@ CheckLine check_line(const CheckFacts& facts, const std::optional<AlertRange>& w
 
 CheckLine could_not_check(std::string_view why) {
     return {3, "POSTFATHOM UNKNOWN - " + one_line(why)};
+}
+
+json::object to_json(const CheckLine& line, const CheckFacts& facts) {
+    const auto or_null = [](const auto& known) -> json::value {
+        if (!known) return nullptr;
+        return *known;
+    };
+    json::object object;
+    object["destination"] = printable(facts.destination);
+    object["status"] = to_lower(words.at(static_cast<std::size_t>(line.status)));
+    object["exit_status"] = line.status;
+    object["line"] = line.text;
+    object["handshake"] = or_null(facts.handshake);
+    object["path_mtu_inbound"] = or_null(facts.inbound);
+    object["path_mtu_outbound"] = or_null(facts.outbound);
+    object["age"] = nullptr;
+    if (facts.age) object["age"] = facts.age->count();
+    return object;
 }
 
 }  // namespace postfathom

@@ -52,4 +52,7 @@ CheckLine check_line(const CheckFacts& facts, const std::optional<AlertRange>& w
                      const std::optional<AlertRange>& critical);
 CheckLine could_not_check(std::string_view why);
 
+// The same for a program: docs/json.md.
+boost::json::object to_json(const CheckLine& line, const CheckFacts& facts);
+
 }  // namespace postfathom

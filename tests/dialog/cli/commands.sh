@@ -33,6 +33,10 @@ json_is '.schema == 1 and .mended == false and .was_ill and (.checklist | map(.i
 expect 2 check -w 2 -c 5 -t 30 "$ill"
 out_has '^POSTFATHOM CRITICAL - \[127\.0\.0\.1\]:9: refused.*\|.*age=[0-9]+s;;;0;$'
 [ "$(wc -l <"$work/out")" -eq 1 ] || fail "check takes more than a line: $(cat "$work/out")"
+expect 2 check -w 2 -c 5 -t 30 --json "$ill"
+json_is '.status == "critical" and .exit_status == 2 and (.line | startswith("POSTFATHOM CRITICAL - ")) and .handshake == null'
+expect 3 check --json nobody.example.org
+json_is '.status == "unknown" and .exit_status == 3 and .destination == "nobody.example.org"'
 expect 3 check -w soon "$ill"
 out_has '^POSTFATHOM UNKNOWN - -w: found "soon"'
 expect 3 check

@@ -43,6 +43,13 @@ run log --json "$root/tests/data/mail_log/postfix-3.7-sender.log" | documented l
 echo 'Nov 23 01:11:21 mx postfix/smtp[3910]: 45952A7814D: to=<you@[127.0.0.1]>, relay=none, delay=1, delays=0/0/1/0, dsn=4.4.1, status=deferred (connect to 127.0.0.1[127.0.0.1]:9: Connection refused)
 Nov 23 01:12:21 mx postfix/error[3911]: 45952A7814D: to=<you@[127.0.0.1]>, relay=none, delay=61, delays=0/61/0/0, dsn=4.4.1, status=deferred (delivery temporarily suspended: connect to 127.0.0.1[127.0.0.1]:9: Connection refused)' |
   postfathom explain --json 45952A7814D --log - | documented explain
+run check --json "$ill" | documented check
+run doctor --json | documented doctor
+mkdir "$work/postfix"
+printf 'compatibility_level = 3.6\nqueue_directory = %s\n' "$work" >"$work/postfix/main.cf"
+touch -d '1 hour ago' "$work/postfix/main.cf"  # postconf(1) waits for one that is new
+printf 'smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\n' >"$work/postfix/master.cf"
+run setup --json --postfix-config "$work/postfix" | documented setup
 run suggest --json "$ill" | documented suggest
 run forget --json "$ill" | documented forget
 seen() { grep -q forgotten "$work/events"; }

@@ -36,6 +36,7 @@ expect 78 "/nonexistent: No such file" config check /nonexistent
 expect 78 "/nonexistent: No such file" -c /nonexistent config show
 expect 0 'connect_timeout = "10s"' -c "$good" config show
 expect 0 'connect_timeout = "10s"' config show --config "$good"
+expect 0 '"connect_timeout":"10s"' -c "$good" config show --json
 expect 64 "subcommand" nonsense
 expect 64 "subcommand"
 expect 64 "required" config check
