@@ -14,6 +14,7 @@ LAB_ID=${LAB_ID:-$(cat "$LAB_DIR/id" 2>/dev/null || echo "$$")}
 
 lab_scenarios='black-hole        the incident: a middle link that carries 1400 bytes to the sender, "too big" messages filtered, mail over IPv4
 black-hole-ipv6   the same over IPv6
+ipv6-only-hole    a server with two addresses, and the same over IPv6 alone
 jumbo             the same with 8921 bytes at both ends
 pmtud-works       the same middle link, and path MTU discovery works
 healthy           1500 bytes everywhere
@@ -71,11 +72,12 @@ lab_network_up() {
   lab_exec router1 ip -6 route add default via 2001:db8:2::2
   lab_exec router2 ip route add default via 198.51.100.1 mtu "$middle"
   lab_exec router2 ip -6 route add default via 2001:db8:2::1 mtu "$middle"
+  [ "$scenario" != ipv6-only-hole ] || lab_exec router2 ip route replace default via 198.51.100.1
   lab_exec receiver ip route add default via 203.0.113.254 dev lan
   lab_exec receiver ip -6 route add default via 2001:db8:3::fe dev lan
 
   case $scenario in
-    black-hole|black-hole-ipv6|jumbo)
+    black-hole|black-hole-ipv6|ipv6-only-hole|jumbo)
       # A router's own messages pass the output hook, those of others the forward hook.
       for host in router1 router2; do
         lab_exec "$host" nft -f - <<'RULES'
@@ -115,6 +117,7 @@ lab_link() {
 lab_dns_up() {
   local scenario=$1 record=mail.example.net,203.0.113.25
   [ "$scenario" != black-hole-ipv6 ] || record=mail.example.net,2001:db8:3::25
+  [ "$scenario" != ipv6-only-hole ] || record=mail.example.net,203.0.113.25,2001:db8:3::25
   mkdir -p "/etc/netns/$(lab_namespace sender)"
   echo 'nameserver 127.0.0.1' >"/etc/netns/$(lab_namespace sender)/resolv.conf"
   printf '127.0.0.1 localhost\n::1 localhost\n' >"/etc/netns/$(lab_namespace sender)/hosts"
