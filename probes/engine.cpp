@@ -12,6 +12,7 @@
 
 #include "lib/base/host_name.hpp"
 #include "lib/base/text.hpp"
+#include "lib/net/deadline.hpp"
 #include "lib/suggestion/suggest.hpp"
 #include "probes/endpoint_probe.hpp"
 #include "probes/host_facts.hpp"
@@ -383,7 +384,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         // A web server is held against the system's trust store, whatever mail servers are.
         if (const auto web = impl_->tls("")) {
             auto looking = impl_->published.find(std::move(wanted), *web);
-            report.published = co_await std::move(looking);
+            report.published = co_await with_deadline(published_limit, std::move(looking));
         }
     }
     report.suggestions = impl_->suggestions(report, request);

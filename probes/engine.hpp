@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,6 +47,9 @@ struct ProbeRequest {
     // From one connection to an endpoint to the next.
     Millis apart{0};
 };
+
+// Most that a probe takes longer where what is published is looked up.
+inline constexpr std::chrono::seconds published_limit{20};
 
 struct ServicePort {
     Service service = Service::smtp;

@@ -26,7 +26,7 @@ class PublishedLookup {
         std::string trust_anchor;  // empty: no TLSA records
         bool mta_sts = true;
     };
-    // Within some 20 s. What cannot be looked up is as if it were not published, and is looked up
+    // What cannot be looked up is as if it were not published, and is looked up
     // again soon.
     boost::asio::awaitable<PublishedTls> find(Wanted wanted, TlsContext tls);
 
