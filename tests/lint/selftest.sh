@@ -183,6 +183,26 @@ expect 1 "no line with what no-route says and its confidence" diagnoses "$tree"
 fresh_tree
 expect 1 "found no diagnosis" diagnoses "$tree"
 
+# A guide to the tree.
+guided_tree() {
+    fresh_tree
+    mkdir -p "$tree/docs" "$tree/lib/rules"
+    echo 'struct Finding { }; Finding judge(int);' >"$tree/lib/rules/judge.hpp"
+    echo 'In `lib/rules/judge.hpp` is `judge()`, which says a `Finding`.' >"$tree/docs/contributing.md"
+}
+guided_tree
+expect 0 "" guides "$tree"
+echo 'Look into `lib/rules/judges.hpp`.' >>"$tree/docs/contributing.md"
+expect 1 "docs/contributing.md:2: there is no lib/rules/judges.hpp" guides "$tree"
+guided_tree
+sed -i 's/judge(int)/decide(int)/' "$tree/lib/rules/judge.hpp"
+expect 1 "docs/contributing.md:1: there is no function judge()" guides "$tree"
+guided_tree
+sed -i 's/Finding/Outcome/g' "$tree/lib/rules/judge.hpp"
+expect 1 "docs/contributing.md:1: there is no type Finding" guides "$tree"
+fresh_tree
+expect 1 "found nothing to check" guides "$tree"
+
 # A page of faults, and the tests that it names.
 faults_tree() {
     fresh_tree
