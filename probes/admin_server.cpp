@@ -15,6 +15,7 @@
 #include <boost/json/serialize.hpp>
 
 #include "lib/base/log.hpp"
+#include "lib/base/pace.hpp"
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "probes/admin_answers.hpp"
@@ -288,6 +289,7 @@ asio::awaitable<void> turn_away(Socket socket) {
 
 template <typename Acceptor>
 asio::awaitable<void> accept_all(StatePointer state, Acceptor& acceptor, Door door) {
+    Pace complaints(std::chrono::minutes{1}, 1);
     while (acceptor.is_open()) {
         typename Acceptor::protocol_type::socket accepted(state->io);
         const auto result = co_await acceptor.async_accept(accepted, use_result);
@@ -295,6 +297,9 @@ asio::awaitable<void> accept_all(StatePointer state, Acceptor& acceptor, Door do
         if (error == asio::error::operation_aborted) co_return;
         if (error) {
             // No descriptor left, or the client went at once.
+            if (complaints.allow("accept", std::chrono::steady_clock::now()))
+                log::error("admin socket: cannot accept a connection: {}; trying again",
+                           error.message());
             co_await pause(accept_pause);
             continue;
         }

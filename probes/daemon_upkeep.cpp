@@ -35,7 +35,8 @@ void Daemon::refresh() {
         last = record.next_hop;
         counting_.add(record.verdict, now, settings_.cache.age);
         if (ill(record.verdict) &&
-            freshness(record.verdict, now, settings_.cache.age) == Freshness::stale)
+            (freshness(record.verdict, now, settings_.cache.age) == Freshness::stale ||
+             from_the_future(record.verdict, now)))
             due.push_back(record.next_hop);
         else if (record.addresses_expire && *record.addresses_expire <= now &&
                  moved_perhaps.size() < lookup_batch &&

@@ -44,6 +44,12 @@ Outcome outcome_of(int error, bool before_sending) {
         case EAFNOSUPPORT:
         case ENODEV:
             return before_sending ? Outcome::no_route : Outcome::unreachable;
+        // Nothing was asked of the server: no word about it.
+        case EMFILE:
+        case ENFILE:
+        case ENOMEM:
+        case ENOBUFS:
+            return before_sending ? Outcome::cancelled : Outcome::unreachable;
         default:
             return Outcome::unreachable;
     }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <atomic>
 #include <cerrno>
@@ -148,6 +149,11 @@ void WriteTransaction::abort() {
 
 // ---- the environment
 
+bool on_read_only_disk(const std::filesystem::path& directory) {
+    struct statvfs disk{};
+    return ::statvfs(directory.c_str(), &disk) == 0 && (disk.f_flag & ST_RDONLY) != 0;
+}
+
 Result<std::shared_ptr<LmdbEnvironment>> LmdbEnvironment::open(
     const std::filesystem::path& directory, std::optional<std::uint64_t> map_bytes) {
     static std::atomic<std::uint64_t> last_serial{0};
@@ -171,6 +177,7 @@ Result<std::shared_ptr<LmdbEnvironment>> LmdbEnvironment::open(
             lmdb_error(code, fmt::format("open cache in {}", directory.string())));
     opened->device_ = status.st_dev;
     opened->inode_ = status.st_ino;
+    opened->without_lock_ = !map_bytes && on_read_only_disk(directory);
     return opened;
 }
 

@@ -111,6 +111,8 @@ class Cursor {
     MDB_val value_{};
 };
 
+bool on_read_only_disk(const std::filesystem::path& directory);
+
 class LmdbEnvironment {
   public:
     // For writing when `map_bytes` is given. The caller has checked the file and sees to it that
@@ -129,6 +131,9 @@ class LmdbEnvironment {
     bool is_file(std::uint64_t device, std::uint64_t inode) const {
         return device == device_ && inode == inode_;
     }
+    // Opened on a read-only disk, where LMDB does without the lock file: nothing keeps the pages
+    // that we read once somebody can write.
+    bool without_lock() const { return without_lock_; }
     // Opens the named databases. not_found: there are none.
     Result<void> open_tables();
     // Creates those that are missing and notes `facts` in the meta table, all in one transaction.
@@ -146,6 +151,7 @@ class LmdbEnvironment {
     std::uint64_t serial_ = 0;
     std::uint64_t device_ = 0;
     std::uint64_t inode_ = 0;
+    bool without_lock_ = false;
     std::mutex mutex_;
     std::vector<MDB_txn*> idle_;
 };

@@ -91,7 +91,8 @@ void SharedEnvironment::look() {
     if (current_) {
         struct stat status{};
         if (::stat((directory_ / data_file_name).c_str(), &status) == 0 &&
-            current_->is_file(status.st_dev, status.st_ino))
+            current_->is_file(status.st_dev, status.st_ino) &&
+            (!current_->without_lock() || on_read_only_disk(directory_)))
             return;
         leave_and_wait();
     }

@@ -85,11 +85,15 @@ bool conclusive_alone(DiagnosisId id) {
 
 std::string_view to_string(Freshness freshness) { return name_in(freshness_names, freshness); }
 
+bool from_the_future(const KnownVerdict& verdict, WallTime now) {
+    return verdict.measured_at > now + clock_slack;
+}
+
 Freshness freshness(const KnownVerdict& verdict, WallTime now, const AgeLimits& limits) {
     const auto refresh = good_news(verdict) ? limits.good_refresh : limits.ill_refresh;
     const auto expire = good_news(verdict) ? limits.good_expire : limits.ill_expire;
     // Only `now` takes part in arithmetic: a damaged record's time could overflow.
-    if (verdict.measured_at > now + clock_slack) return Freshness::expired;
+    if (from_the_future(verdict, now)) return Freshness::expired;
     if (verdict.measured_at <= now - expire) return Freshness::expired;
     if (verdict.measured_at <= now - refresh) return Freshness::stale;
     return Freshness::fresh;

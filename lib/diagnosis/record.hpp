@@ -60,6 +60,8 @@ struct AgeLimits {
 enum class Freshness { fresh, stale, expired };
 std::string_view to_string(Freshness freshness);
 
+// Measured more than an hour ahead of `now`: a clock was wrong then, or is now.
+bool from_the_future(const KnownVerdict& verdict, WallTime now);
 // Times in the future (the clock was set back) count as just measured up to one hour ahead, beyond
 // that as expired.
 Freshness freshness(const KnownVerdict& verdict, WallTime now, const AgeLimits& limits);

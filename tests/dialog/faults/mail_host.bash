@@ -30,7 +30,7 @@ cleanup() {
       [ ! -s "$file" ] || { echo "--- $file"; tail -n "${LOG_LINES:-25}" "$file"; }
     done
   fi
-  # A test that mounted something below $work did so in a mount namespace of its own, which ends with it.
+  [ -z "${mounted:-}" ] || umount "$mounted" || true
   ip netns del "$name" 2>/dev/null || true
   rm -rf "$work" "/etc/netns/$name"
 }
@@ -102,11 +102,12 @@ socket_of() {
 surface_of() { case $1 in policyd) echo policy ;; milter) echo milter ;; probed) echo admin ;; esac; }
 answers() { "$tester" once "$(surface_of "$1")" "$(socket_of "$1")" >/dev/null; }
 
+in_namespace=(ip netns exec "$name")
 # start_daemons NAME...: sets pid_NAME.
 start_daemons() {
   local daemon
   for daemon; do
-    ip netns exec "$name" "${!daemon}" -c "$work/postfathom.toml" >>"$work/$daemon.log" 2>&1 &
+    "${in_namespace[@]}" "${!daemon}" -c "$work/postfathom.toml" >>"$work/$daemon.log" 2>&1 &
     printf -v "pid_$daemon" %s $!
     pids+=($!)
   done

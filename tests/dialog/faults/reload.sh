@@ -7,7 +7,7 @@ set -euo pipefail
 policyd=$1 milter=$2 probed=$3 postfathom=$4 tester=$5
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$(readlink -f "$0")")/mail_host.bash"
-rounds=${ROUNDS:-6}
+rounds=${ROUNDS:-4}
 ill='[[route]]
 domain = "ill.example.org"
 next_hop = "[127.0.0.9]:9"'

@@ -245,6 +245,20 @@ TEST_CASE("ill and stale next hops are probed again, healthy ones and fresh ones
     CHECK(to_string(bench.world.probed[0].next_hop) == "ill-stale.example");
 }
 
+TEST_CASE("an ill verdict from a day to come is measured again, since a clock was wrong") {
+    Bench bench;
+    NextHopRecord record;
+    record.next_hop = "tomorrow.example";
+    record.verdict = absorb(std::nullopt, test_black_hole(), wall_now() + 24h, {});
+    bench.cache.next_hops[record.next_hop] = record;
+    CHECK(freshness(record.verdict, wall_now(), {}) == Freshness::expired);
+    bench.daemon->refresh();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 1);
+    CHECK(freshness(bench.cache.next_hop("tomorrow.example")->verdict, wall_now(), {}) ==
+          Freshness::fresh);
+}
+
 TEST_CASE("every next hop of a large cache comes to its turn") {
     Bench bench;
     for (int i = 0; i < 2500; ++i) {
