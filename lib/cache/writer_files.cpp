@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "lib/base/log.hpp"
 #include "lib/base/units.hpp"
@@ -143,13 +146,22 @@ Result<WriterLock> WriterLock::take(const std::filesystem::path& directory) {
     Descriptor opened(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640));
     if (!opened)
         return tl::make_unexpected(errno_error(errno, fmt::format("open {}", file.string())));
-    if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0) {
+    // A writer that was killed while it started a program leaves its lock to that child until the
+    // child's exec(3), some milliseconds.
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    while (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK)
             return tl::make_unexpected(errno_error(errno, fmt::format("lock {}", file.string())));
         char holder[16] = {};
         unsigned long process = 0;
         const auto got = ::pread(opened.get(), holder, sizeof holder, 0);
         std::from_chars(holder, holder + std::max<ssize_t>(got, 0), process);
+        const bool gone =
+            process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH;
+        if (gone && std::chrono::steady_clock::now() < patience) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            continue;
+        }
         return fail(ErrorCode::refused,
                     fmt::format("{}: process {} writes this cache already; stop it first, or set "
                                 "another cache.directory",
