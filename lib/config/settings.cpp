@@ -602,7 +602,8 @@ std::optional<RouteFault> add_route(Settings& settings, const std::string& domai
                           "a next hop such as \"[mail.example.org]:587\" or \"example.net\""};
     if (exact_route(settings.routes, name) != nullptr)
         return RouteFault{"domain", "each domain in one [[route]] only"};
-    ConfiguredRoute route{name, to_string(*hop), next_hop};
+    // Blanks and line ends around it are no part of the name.
+    ConfiguredRoute route{name, to_string(*hop), std::string(trim(next_hop))};
     const auto place =
         std::lower_bound(settings.routes.begin(), settings.routes.end(), name,
                          [](const auto& known, const auto& key) { return known.domain < key; });
