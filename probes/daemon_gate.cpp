@@ -17,6 +17,9 @@ using namespace std::chrono_literals;
 constexpr auto busy_pause = 5s;
 constexpr auto busy_pause_of_person = 1s;
 
+// A way that carried more an hour ago may be as ill as this one by now.
+constexpr auto same_conditions = 1h;
+
 WallTime wall_time(ProbeBudget::Time time) {
     return wall_now() + std::chrono::duration_cast<std::chrono::milliseconds>(
                             time - std::chrono::steady_clock::now());
@@ -65,6 +68,9 @@ void DaemonGate::add_what_is_known(const Endpoint& endpoint, const std::optional
     const PathRecord* best = nullptr;
     const auto paths = cache_.paths(endpoint.address);
     for (const auto& path : paths) {
+        if (source && path.source != *source && path.measured_at > now - same_conditions)
+            admission.other_ways.push_back(
+                {path.source, path.destination, path.inbound, path.outbound});
         if (source && path.source != *source) continue;
         if (path.measured_at <= now - age_.good_expire) continue;
         if (best == nullptr || path.measured_at > best->measured_at) best = &path;

@@ -7,9 +7,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "lib/diagnosis/evidence.hpp"
 #include "lib/diagnosis/report.hpp"
+#include "lib/suggestion/suggest.hpp"
 
 namespace postfathom {
 
@@ -24,6 +26,8 @@ struct Admission {
     InboundPath inbound_before{};
     OutboundPath outbound_before{};
     bool starttls_offered_before = false;
+    // From other addresses of this host, measured not long ago.
+    std::vector<CleanWay> other_ways{};
 };
 
 class EndpointGate {

@@ -77,9 +77,7 @@ struct Found {
 };
 
 std::optional<IpAddress> source_for(const ProbeRequest& request, const IpAddress& destination) {
-    if (request.source) return request.source;
-    const auto facts = host_facts(destination, std::nullopt);
-    return facts ? facts->source : std::nullopt;
+    return request.source ? request.source : chosen_source(destination);
 }
 
 // What the gate allows, as part of the plan.
@@ -137,7 +135,8 @@ struct ProbeEngine::Impl {
     const HostSettings& host();
     asio::awaitable<TlsLevel> floor_for(std::string next_hop, std::string own_tables_socket,
                                         TlsLevel least);
-    std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request);
+    std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request,
+                                        const std::vector<CleanWay>& other_ways);
 
     ProbePlan plan(const Endpoint& endpoint, const ProbeRequest& request) const;
     asio::awaitable<Result<Found>> find(const ProbeRequest& request);
@@ -301,7 +300,10 @@ bool asks_for_published(const Report& report, const ProbeRequest& request) {
 }  // namespace
 
 std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
-                                                       const ProbeRequest& request) {
+                                                       const ProbeRequest& request,
+                                                       const std::vector<CleanWay>& other_ways) {
+    auto ways = clean_ways(report);
+    ways.insert(ways.end(), other_ways.begin(), other_ways.end());
     std::vector<Suggestion> result;
     for (const auto& endpoint : report.endpoints) {
         if (!is_ill(endpoint.verdict.diagnosis)) continue;
@@ -312,7 +314,7 @@ std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
         context.floor = request.floor;
         context.published = report.published.value_or(PublishedTls{});
         context.evidence = endpoint.evidence;
-        context.clean_ways = clean_ways(report);
+        context.clean_ways = ways;
         context.host.destination = context.endpoint.address;
         if (auto facts = host_facts(context.endpoint.address, request.source))
             context.host = std::move(*facts);
@@ -355,6 +357,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
     }
     if (found->ttl) report.addresses_expire = wall_now() + *found->ttl;
     bool any_ill = false;
+    std::vector<CleanWay> other_ways;
     for (const auto& endpoint : found->endpoints) {
         auto plan = impl_->plan(endpoint, request);
         std::optional<Turn> turn;
@@ -368,6 +371,8 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
             }
             turn.emplace(*request.gate, endpoint);
             apply(admission, plan);
+            other_ways.insert(other_ways.end(), admission.other_ways.begin(),
+                              admission.other_ways.end());
         }
         report.endpoints.push_back(co_await impl_->probe(plan, *tls, request.floor, progress));
         if (turn) turn->end(report.endpoints.back().evidence);
@@ -387,7 +392,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
             report.published = co_await with_deadline(published_limit, std::move(looking));
         }
     }
-    report.suggestions = impl_->suggestions(report, request);
+    report.suggestions = impl_->suggestions(report, request, other_ways);
     co_return report;
 }
 

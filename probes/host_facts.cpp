@@ -250,19 +250,36 @@ Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<I
     return facts;
 }
 
-std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
-                                         const std::optional<IpAddress>& source) {
-    const bool v4 = destination.family() == IpFamily::v4;
-    const Descriptor socket(
-        ::socket(address_family(destination.family()), SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!socket) return std::nullopt;
+namespace {
+
+// Empty where the kernel has no way.
+Descriptor connected_datagram_socket(const IpAddress& destination,
+                                     const std::optional<IpAddress>& source) {
+    Descriptor socket(::socket(address_family(destination.family()), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket) return {};
     if (source) {
         const auto local = socket_address(*source, 0);
-        if (::bind(socket.get(), local.get(), local.length) != 0) return std::nullopt;
+        if (::bind(socket.get(), local.get(), local.length) != 0) return {};
     }
     constexpr std::uint16_t discard_port = 9;  // connect(2) on UDP sends nothing, any port will do
     const auto peer = socket_address(destination, discard_port);
-    if (::connect(socket.get(), peer.get(), peer.length) != 0) return std::nullopt;
+    if (::connect(socket.get(), peer.get(), peer.length) != 0) return {};
+    return socket;
+}
+
+}  // namespace
+
+std::optional<IpAddress> chosen_source(const IpAddress& destination) {
+    const auto socket = connected_datagram_socket(destination, std::nullopt);
+    if (!socket) return std::nullopt;
+    return local_address_of(socket.get());
+}
+
+std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
+                                         const std::optional<IpAddress>& source) {
+    const bool v4 = destination.family() == IpFamily::v4;
+    const auto socket = connected_datagram_socket(destination, source);
+    if (!socket) return std::nullopt;
     int mtu = 0;
     socklen_t length = sizeof mtu;
     if (::getsockopt(socket.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MTU : IPV6_MTU, &mtu,

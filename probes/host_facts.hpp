@@ -9,6 +9,9 @@ namespace postfathom {
 
 Result<HostFacts> host_facts(const IpAddress& destination, const std::optional<IpAddress>& source);
 
+// The address that this host's kernel would send from; nothing is sent.
+std::optional<IpAddress> chosen_source(const IpAddress& destination);
+
 // The MTU the kernel would use now for `destination`: IP_MTU of a connected UDP socket, nothing is
 // sent.
 std::optional<PathMtu> current_route_mtu(const IpAddress& destination,

@@ -31,6 +31,15 @@ probe_from 203.0.113.2 >"$work/second.json"
 jq -e '.diagnosis.id == "healthy" and .endpoints[0].path_mtu.inbound == 1500
   and .endpoints[0].vantage.source == "203.0.113.2"' "$work/second.json" >/dev/null || fail "from 203.0.113.2: $(jq -c .diagnosis "$work/second.json")"
 
+# Postfix's settings, for suggestions that copy its transport. postconf(1) waits for a file that is new.
+mkdir "$work/postfix"
+export MAIL_CONFIG=$work/postfix
+printf 'compatibility_level = 3.6\n' >"$work/postfix/main.cf"
+printf 'smtp unix - - n - - smtp\n' >"$work/postfix/master.cf"
+touch -d '1 hour ago' "$work/postfix/main.cf"
+stop
+start
+
 echo "== the daemon, while the default route changes"
 person_asks() { ask -d '{"destination": "[198.51.100.2]", "wait": true}' http://localhost/v1/probe; }
 answer=$(person_asks)
@@ -42,6 +51,13 @@ jq -e '.verdict.varies == {"from": 1400, "to": 1500}' <<<"$answer" >/dev/null ||
 jq -e '[.paths[] | {source, inbound, inbound_exact}] | sort_by(.source) ==
   [{"source": "192.0.2.2", "inbound": 1400, "inbound_exact": true}, {"source": "203.0.113.2", "inbound": 1500, "inbound_exact": false}]' \
   <<<"$answer" >/dev/null || fail "the paths are: $(jq -c .paths <<<"$answer")"
+echo "== from the first one again: the other one is a way out"
+ip -n "$client" route replace default via 192.0.2.1 dev wan
+answer=$(person_asks)
+[ "$(jq -r .verdict.id <<<"$answer")" = pmtu-black-hole ] || fail "first provider again: $(jq -c .verdict <<<"$answer")"
+jq -e '.report.suggestions[] | select(.kind == "bind-address") | .proof == "measured from 203.0.113.2: 1500 bytes from the server and 1500 bytes to it"
+  and (.commands | any(endswith("/smtp_bind_address=203.0.113.2'"'"'")))' <<<"$answer" >/dev/null ||
+  fail "no way out: $(jq -c '[.report.suggestions[] | {kind, proof, commands}]' <<<"$answer")"
 grep -q "varies between 1400 and 1500" "$work/log" || fail "the log says nothing of it"
 postfathom show "[198.51.100.2]" >"$work/shown"
 grep -q "path from 192.0.2.2 to 198.51.100.2: inbound 1400 exactly" "$work/shown" || fail "show: $(cat "$work/shown")"
