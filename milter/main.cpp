@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@
 #include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
+#include "lib/confine/confine.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/service_manager.hpp"
 #include "milter/callbacks.hpp"
@@ -100,12 +102,14 @@ void reload(const std::string& file, const Settings& started_with, MilterService
     log::set_level(fresh->log.level);
     service.reload(*fresh, token_of(*fresh));
     const bool more = fresh->milter.socket != started_with.milter.socket ||
-                      fresh->milter.socket_mode != started_with.milter.socket_mode ||
+                      fresh->milter.rights != started_with.milter.rights ||
                       fresh->cache.directory != started_with.cache.directory ||
                       fresh->notice.socket != started_with.notice.socket ||
+                      fresh->confinement.mode != started_with.confinement.mode ||
                       fresh->log.target != started_with.log.target;
-    log::info("{}: settings reloaded, for sessions that begin now{}", file,
-              more ? "; changed sockets, directories and log.target take a restart" : "");
+    log::info(
+        "{}: settings reloaded, for sessions that begin now{}", file,
+        more ? "; changed sockets, directories, confinement and log.target take a restart" : "");
 }
 
 // Until a signal asks for the end, or libmilter gives up.
@@ -184,13 +188,10 @@ bool serve(const std::string& file, const Settings& settings, MilterService& ser
 
 int start(const std::string& file, const Settings& settings) {
     const auto& milter = settings.milter;
-    const auto mode = parse_socket_mode(milter.socket_mode);
-    if (!mode) {
-        log::error("milter.socket_mode: {}", mode.error().message);
-        return 1;
-    }
     raise_descriptor_limit();
-    const auto listening = listen_unix_for_postfix(milter.socket, *mode);
+    const auto place = socket_place_for_postfix(milter.socket, milter.rights);
+    const auto listening =
+        place ? listen_unix(*place) : Result<int>(tl::make_unexpected(place.error()));
     if (!listening) {
         log::error("{}", listening.error().message);
         return 1;
@@ -205,9 +206,14 @@ int start(const std::string& file, const Settings& settings) {
     auto& service =
         *new MilterService(settings, token_of(settings), cache,
                            [&notices](const Notice& notice) { return notices.send(notice); });
-    if (const auto registered = register_milter(service, *listening); !registered) {
+    auto ready = register_milter(service, *listening);
+    // Before libmilter's threads begin.
+    if (ready)
+        ready = confine(milter_needs(settings, std::filesystem::absolute(file).string()),
+                        settings.confinement.mode);
+    if (!ready) {
         remove_socket(milter.socket);
-        log::error("{}", registered.error().message);
+        log::error("{}", ready.error().message);
         return 1;
     }
     // content_timeout, too: its default of 300 s holds the client up when we hang in a message.

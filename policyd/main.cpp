@@ -5,11 +5,13 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
+#include "lib/confine/confine.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "lib/net/service_manager.hpp"
@@ -75,9 +77,10 @@ void reload(const std::string& file, Settings& settings) {
                       settings.tables.socket != fresh->tables.socket ||
                       settings.mail_log != fresh->mail_log ||
                       settings.cache.directory != fresh->cache.directory ||
-                      settings.notice.socket != fresh->notice.socket;
+                      settings.notice.socket != fresh->notice.socket ||
+                      settings.confinement.mode != fresh->confinement.mode;
     log::info("{}: read again{}", file,
-              more ? "; changed sockets, files and directories need a restart" : "");
+              more ? "; changed sockets, files, directories and confinement need a restart" : "");
 }
 
 void on_signals(boost::asio::signal_set& signals, const std::string& file, Settings& settings,
@@ -112,10 +115,20 @@ int run(const std::string& file) {
     const auto cache = open_cache_for_reading(settings->cache.directory);
     NoticeSender notices(settings->notice.socket);
     Server server(io, *settings, *cache, notices);
-    if (auto started = server.start(); !started) {
-        log::error("{}", started.error().message);
+    if (auto listens = server.listen(); !listens) {
+        log::error("{}", listens.error().message);
         return 1;
     }
+    // Before the watchdog's thread and journalctl(1) begin.
+    if (auto confined = confine(policyd_needs(*settings, std::filesystem::absolute(file).string(),
+                                              surroundings_of_process()),
+                                settings->confinement.mode);
+        !confined) {
+        log::error("{}", confined.error().message);
+        server.stop();
+        return 1;
+    }
+    server.start();
     for (const auto& place : unclaimed_sockets())
         log::warning("{}: the service manager passed this socket, and no setting names it", place);
     say_what_to_paste(*settings);

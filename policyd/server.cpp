@@ -39,16 +39,16 @@ Acceptor::Acceptor(boost::asio::io_context& io, std::string name, const Settings
       watch_(io),
       complaints_(1min, 8) {}
 
-Result<void> Acceptor::listen(const std::string& path, const std::string& mode) {
-    const auto bits = parse_socket_mode(mode);
-    if (!bits) return tl::make_unexpected(bits.error());
+Result<void> Acceptor::listen(const std::string& path, const SocketRights& rights) {
+    const auto place = socket_place_for_postfix(path, rights);
+    if (!place) return tl::make_unexpected(place.error());
     const auto directory = std::filesystem::path(path).parent_path();
     std::error_code error;
     std::filesystem::create_directories(directory, error);
     if (error)
         return fail(ErrorCode::io, fmt::format("{}: {}; create it, and let us write in it",
                                                directory.string(), error.message()));
-    const auto listening = listen_unix_for_postfix(path, *bits);
+    const auto listening = listen_unix(*place);
     if (!listening) return tl::make_unexpected(listening.error());
     path_ = path;
     start(*listening, AF_UNIX);
@@ -176,20 +176,20 @@ Server::Server(boost::asio::io_context& io, const Settings& settings, const Cach
         [this](std::uint32_t pid, const IpAddress& server) { dsn_.greeted(pid, server); });
 }
 
-Result<void> Server::start() {
-    auto result = policy_acceptor_.listen(settings_.policy.socket, settings_.policy.socket_mode);
+Result<void> Server::listen() {
+    auto result = policy_acceptor_.listen(settings_.policy.socket, settings_.policy.rights);
     if (result && settings_.policy.listen)
         result = policy_tcp_acceptor_.listen(*settings_.policy.listen);
-    if (result) result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.socket_mode);
+    if (result) result = dsn_acceptor_.listen(settings_.dsn.socket, settings_.dsn.rights);
     if (result && !settings_.tables.socket.empty())
-        result = tables_acceptor_.listen(settings_.tables.socket, settings_.tables.socket_mode);
-    if (!result) {
-        stop();
-        return result;
-    }
+        result = tables_acceptor_.listen(settings_.tables.socket, settings_.tables.rights);
+    if (!result) stop();
+    return result;
+}
+
+void Server::start() {
     dsn_.start();
     tell_times();
-    return {};
 }
 
 void Server::stop() {

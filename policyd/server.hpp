@@ -29,7 +29,7 @@ class Acceptor {
     Acceptor(boost::asio::io_context& io, std::string name, const Settings::Policy& settings,
              HookTimer& times, MakeSession make_session);
 
-    Result<void> listen(const std::string& path, const std::string& mode);
+    Result<void> listen(const std::string& path, const SocketRights& rights);
     Result<void> listen(const TcpPlace& place);
     // Closes the socket and all connections, and removes the socket's file.
     void stop();
@@ -65,7 +65,10 @@ class Server {
     Server(boost::asio::io_context& io, const Settings& settings, const CacheReader& cache,
            NoticeSender& notices);
 
-    Result<void> start();
+    // Opens the sockets. The file names of those that it made go with stop().
+    Result<void> listen();
+    // Follows the log.
+    void start();
     void stop();
 
   private:

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <charconv>
 
@@ -48,6 +49,22 @@ int hex_digit(char c) {
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     if (c >= 'A' && c <= 'F') return c - 'A' + 10;
     return -1;
+}
+
+bool is_among(const AdminPeer& peer, const AccountList& list) {
+    const auto known = [](std::uint32_t number, const std::vector<std::uint32_t>& numbers) {
+        return number != unknown_account &&
+               std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+    };
+    return list.all || known(peer.user, list.users) ||
+           std::any_of(peer.groups.begin(), peer.groups.end(),
+                       [&](std::uint32_t group) { return known(group, list.groups); });
+}
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) text += (text.empty() ? "" : ", ") + printable(name, 64);
+    return text.empty() ? "nobody" : text;
 }
 
 AdminReply bad_body(const std::string& message) {
@@ -100,6 +117,28 @@ std::optional<AdminReply> refuse_at(Door door, const RequestWords& request) {
     if (request.method != "GET")
         return admin_error(403, "read-only", "admin.http_port is for reading; use admin.socket");
     return std::nullopt;
+}
+
+std::optional<AdminReply> refuse_peer(const AdminPeer& peer, const AdminRights& rights,
+                                      const RequestWords& request,
+                                      std::string (*name_of)(std::uint32_t user)) {
+    const bool reads = request.method == "GET";
+    if (peer.user == 0 || peer.user == rights.own_user || is_among(peer, rights.changers) ||
+        (reads && is_among(peer, rights.readers)))
+        return std::nullopt;
+    std::string groups;
+    for (const auto group : peer.groups)
+        groups += (groups.empty() ? "" : ", ") + std::to_string(group);
+    const auto own =
+        rights.own_user == 0 ? std::string() : ", " + printable(name_of(rights.own_user), 64);
+    const auto readers =
+        reads ? ", admin.readers (" + joined(rights.readers.names) + ")" : std::string();
+    return admin_error(
+        403, "not-permitted",
+        fmt::format("you are {} (user {}, groups {}); {} is for root{}{} and admin.changers ({})",
+                    printable(name_of(peer.user), 64), peer.user, groups.empty() ? "none" : groups,
+                    reads ? "reading" : "changing anything", own, readers,
+                    joined(rights.changers.names)));
 }
 
 std::optional<AdminReply> refuse_request(const RequestWords& request) {

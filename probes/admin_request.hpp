@@ -4,9 +4,11 @@
 #pragma once
 
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/result.hpp"
 #include "lib/destination/next_hop.hpp"
@@ -24,8 +26,32 @@ struct AdminReply {
 // {"error": {"code": "...", "message": "..."}}
 AdminReply admin_error(unsigned status, std::string_view code, std::string_view message);
 
-// The UNIX socket's permissions say who may ask; on the loopback port everybody may, and read only.
+// On the UNIX socket the process at the other end says who may what; on the loopback port everybody
+// may read, and nobody more.
 enum class Door { unix_socket, loopback_port };
+
+// user_namespaces(7): what the kernel says in the place of a user or group that has no number here.
+inline constexpr std::uint32_t unknown_account = 65534;
+
+struct AdminPeer {
+    std::uint32_t user = unknown_account;
+    std::vector<std::uint32_t> groups;  // all of them
+};
+
+// Users and groups of admin.readers or admin.changers.
+struct AccountList {
+    bool all = false;
+    std::vector<std::uint32_t> users;
+    std::vector<std::uint32_t> groups;
+    std::vector<std::string> names;  // as they are configured, for messages
+    bool operator==(const AccountList&) const = default;
+};
+
+struct AdminRights {
+    std::uint32_t own_user = 0;  // the daemon's
+    AccountList readers;
+    AccountList changers;  // who may read as well
+};
 
 // Of a request, as it came.
 struct RequestWords {
@@ -33,6 +59,11 @@ struct RequestWords {
     std::string_view target;
     std::string_view host;
 };
+// GET reads, all else changes something: a probe is a visit to somebody's server. `name_of` gives a
+// user's name, for the message.
+std::optional<AdminReply> refuse_peer(const AdminPeer& peer, const AdminRights& rights,
+                                      const RequestWords& request,
+                                      std::string (*name_of)(std::uint32_t user));
 std::optional<AdminReply> refuse_at(Door door, const RequestWords& request);
 // There is no such path, or it does not take the method.
 std::optional<AdminReply> refuse_request(const RequestWords& request);

@@ -14,11 +14,13 @@
 #include <boost/beast/http.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "lib/base/account.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/pace.hpp"
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
 #include "probes/admin_answers.hpp"
+#include "probes/admin_peer.hpp"
 #include "probes/delivery_answers.hpp"
 #include "probes/metrics.hpp"
 #include "probes/status_page.hpp"
@@ -47,6 +49,7 @@ struct AdminServer::State {
           limits(allowed),
           acceptor(context),
           tcp_acceptor(context),
+          rights(admin_rights(of.settings().admin)),
           started(Clock::now()) {}
 
     asio::io_context& io;
@@ -54,6 +57,7 @@ struct AdminServer::State {
     Limits limits;
     Local::acceptor acceptor;
     Tcp::acceptor tcp_acceptor;  // closed where there is none
+    AdminRights rights;
     Clock::time_point started;
     std::size_t connections = 0;
 };
@@ -225,7 +229,7 @@ asio::awaitable<void> stream_events(StatePointer state, Socket& socket) {
 
 // One request and its answer; false when the connection shall end.
 asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
-                                beast::flat_buffer& buffer) {
+                                const AdminPeer& peer, beast::flat_buffer& buffer) {
     http::request_parser<http::string_body> parser;
     parser.header_limit(max_header_bytes);
     parser.body_limit(max_body_bytes);
@@ -247,6 +251,8 @@ asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
         const auto path = split_target({request.target().data(), request.target().size()}).path;
         const bool get = request.method() == http::verb::get;
         trouble = refuse_at(door, words_of(request));
+        if (!trouble && door == Door::unix_socket)
+            trouble = refuse_peer(peer, state->rights, words_of(request), &user_name);
         if (!trouble && get && path == "/v1/events") {
             co_await stream_events(state, socket);
             co_return false;
@@ -271,8 +277,9 @@ asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
 asio::awaitable<void> session(StatePointer state, Socket socket, Door door) {
     const Seat seat(state);
     try {
+        const auto peer = door == Door::unix_socket ? peer_of(socket.native_handle()) : AdminPeer{};
         beast::flat_buffer buffer(max_header_bytes + max_body_bytes);
-        while (co_await serve_one(state, socket, door, buffer)) {
+        while (co_await serve_one(state, socket, door, peer, buffer)) {
         }
     } catch (const std::exception& broken) {
         log::error("admin socket: a session broke off: {}", printable(broken.what()));
@@ -331,6 +338,8 @@ void AdminServer::start() {
         asio::co_spawn(state_->io, accept_all(state_, state_->tcp_acceptor, Door::loopback_port),
                        asio::detached);
 }
+
+void AdminServer::reload() { state_->rights = admin_rights(state_->daemon.settings().admin); }
 
 void AdminServer::stop() {
     ErrorCodeOf ignored;

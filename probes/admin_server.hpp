@@ -32,6 +32,9 @@ class AdminServer {
     void also_listen(int listening_tcp);
 
     void start();
+    // After the settings were read again: admin.readers and admin.changers hold from the next
+    // request on.
+    void reload();
     // No new connections; those at hand end with the io_context.
     void stop();
 

@@ -12,16 +12,20 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
 #include "lib/cache/lmdb_cache.hpp"
 #include "lib/config/load.hpp"
+#include "lib/confine/confine.hpp"
 #include "lib/mail_log/source.hpp"
 #include "lib/net/deadline.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "lib/net/service_manager.hpp"
+#include "lib/postfix/configuration.hpp"
+#include "lib/postfix/read_configuration.hpp"
 #include "probes/admin_server.hpp"
 #include "probes/daemon.hpp"
 #include "probes/engine.hpp"
@@ -125,11 +129,11 @@ bool needs_restart(const Settings& now, const Settings& then) {
            now.cache.max_destinations != then.cache.max_destinations ||
            now.notice.socket != then.notice.socket || now.mail_log != then.mail_log ||
            now.tlsrpt != then.tlsrpt || now.admin.socket != then.admin.socket ||
-           now.admin.socket_mode != then.admin.socket_mode ||
-           now.admin.http_port != then.admin.http_port || now.log.target != then.log.target;
+           now.admin.rights != then.admin.rights || now.admin.http_port != then.admin.http_port ||
+           now.confinement.mode != then.confinement.mode || now.log.target != then.log.target;
 }
 
-void reload(const std::string& file, Daemon& daemon) {
+void reload(const std::string& file, Daemon& daemon, AdminServer& server) {
     const auto settings = load_settings_or_defaults(file);
     if (!settings) {
         log_lines(log::Level::error,
@@ -138,10 +142,18 @@ void reload(const std::string& file, Daemon& daemon) {
     }
     if (needs_restart(daemon.settings(), *settings))
         log::warning(
-            "{}: changes of [cache], sockets, [mail_log], [tlsrpt] and log.target take a restart",
+            "{}: changes of [cache], [confinement], sockets, [mail_log], [tlsrpt] and log.target "
+            "take a "
+            "restart",
             file);
+    const auto& then = daemon.settings();
+    if (settings->probe.ca_file != then.probe.ca_file)
+        warn_if_out_of_reach("probe.ca_file", settings->probe.ca_file);
+    if (settings->tls.trust_anchor != then.tls.trust_anchor)
+        warn_if_out_of_reach("tls.trust_anchor", settings->tls.trust_anchor);
     log::set_level(settings->log.level);
     daemon.reload(*settings, probe_function(*settings));
+    server.reload();
     log::info("{}: settings reloaded", file);
 }
 
@@ -153,7 +165,8 @@ asio::awaitable<void> tell_manager() {
     }
 }
 
-asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::string file) {
+asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, AdminServer& server,
+                                   std::string file) {
     asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
     for (;;) {
         const auto result = co_await signals.async_wait(use_result);
@@ -161,7 +174,7 @@ asio::awaitable<void> obey_signals(asio::io_context& io, Daemon& daemon, std::st
         if (error) co_return;
         if (number != SIGHUP) break;
         tell_reloading();
-        reload(file, daemon);
+        reload(file, daemon, server);
         tell_ready(status_line);
     }
     tell_stopping();
@@ -181,9 +194,9 @@ MailLogPlace dovecot_log_place(const Settings& settings) {
 }
 
 Result<int> admin_socket(const Settings& settings) {
-    const auto mode = parse_socket_mode(settings.admin.socket_mode);
-    if (!mode) return tl::make_unexpected(mode.error());
-    return listen_unix(SocketPlace{settings.admin.socket, *mode, {}, {}});
+    const auto place = socket_place(settings.admin.socket, settings.admin.rights);
+    if (!place) return tl::make_unexpected(place.error());
+    return listen_unix(*place);
 }
 
 // Nothing where none is wanted.
@@ -204,6 +217,23 @@ int fail_to_start(const Error& error, int status) {
     return status;
 }
 
+// Where postconf(1) and postmap(1) read, so that they can be asked for TLS levels. A table that
+// they could not read would tell nothing of a level above tls.floor.
+Surroundings surroundings() {
+    auto found = surroundings_of_process();
+    const auto printed =
+        postconf("", {"-x", "config_directory", "data_directory", "meta_directory",
+                      "queue_directory", "shlib_directory", "smtp_tls_policy_maps"});
+    if (!printed) return found;
+    for (const auto& [name, value] : parse_parameters(*printed)) {
+        if (name.ends_with("_directory") && value.starts_with('/'))
+            found.directories.push_back(value);
+        if (name == "smtp_tls_policy_maps")
+            for (auto& path : paths_in(value)) found.files.push_back(std::move(path));
+    }
+    return found;
+}
+
 int serve(const std::string& file, const Settings& settings) {
     auto cache = open_cache_for_writing(
         settings.cache.directory, {settings.cache.max_bytes, settings.cache.max_destinations});
@@ -214,8 +244,16 @@ int serve(const std::string& file, const Settings& settings) {
     if (!admin) return fail_to_start(admin.error(), exit_unavailable);
     const auto http = http_socket(settings);
     if (!http) return fail_to_start(http.error(), exit_unavailable);
-    const auto notices = bind_unix_datagram(SocketPlace{settings.notice.socket, 0660, {}, {}});
+    const auto notices = bind_unix_datagram({settings.notice.socket, 0660, {}, {}});
     if (!notices) return fail_to_start(notices.error(), exit_unavailable);
+
+    const auto reports = open_tlsrpt_socket(settings.tlsrpt);
+    // Before libunbound's and our own threads begin.
+    if (auto confined = confine(
+            probed_needs(settings, std::filesystem::absolute(file).string(), surroundings()),
+            settings.confinement.mode);
+        !confined)
+        return fail_to_start(confined.error(), exit_unavailable);
 
     asio::io_context io(1);
     Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
@@ -232,12 +270,12 @@ int serve(const std::string& file, const Settings& settings) {
                       [&daemon](std::string_view line) { daemon.on_dovecot_line(line); });
     if (dovecot_log) dovecot_log->start();
     start_socket_feed(io, daemon);
-    start_tlsrpt_feed(io, daemon);
+    if (reports) start_tlsrpt_feed(io, daemon, *reports);
     server.start();
     asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
     asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);
     asio::co_spawn(io, tell_manager(), asio::detached);
-    asio::co_spawn(io, obey_signals(io, daemon, file), asio::detached);
+    asio::co_spawn(io, obey_signals(io, daemon, server, file), asio::detached);
     const auto known = (*cache)->counters();
     log::info("ready: {} destinations known, admin socket {}, mail log {}", known.next_hops,
               settings.admin.socket, to_string(log_place));

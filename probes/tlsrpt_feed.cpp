@@ -74,18 +74,19 @@ bool DatagramForwarder::pass_on(std::string_view datagram) {
     return false;
 }
 
-void start_tlsrpt_feed(asio::io_context& io, Daemon& daemon) {
-    const auto& settings = daemon.settings().tlsrpt;
-    if (settings.socket.empty()) return;
-    const auto mode = parse_socket_mode(settings.socket_mode);
-    const auto bound = mode ? bind_unix_datagram_for_postfix(settings.socket, *mode)
-                            : Result<int>(tl::make_unexpected(mode.error()));
-    if (!bound) {
-        log::error("tlsrpt.socket: {}; what Postfix reports of TLS handshakes is not seen",
-                   bound.error().message);
-        return;
-    }
-    asio::co_spawn(io, receive(daemon, Datagrams::socket(io, Datagrams(), *bound)), asio::detached);
+std::optional<int> open_tlsrpt_socket(const Settings::Tlsrpt& settings) {
+    if (settings.socket.empty()) return std::nullopt;
+    const auto place = socket_place_for_postfix(settings.socket, settings.rights);
+    const auto bound =
+        place ? bind_unix_datagram(*place) : Result<int>(tl::make_unexpected(place.error()));
+    if (bound) return *bound;
+    log::error("tlsrpt.socket: {}; what Postfix reports of TLS handshakes is not seen",
+               bound.error().message);
+    return std::nullopt;
+}
+
+void start_tlsrpt_feed(asio::io_context& io, Daemon& daemon, int socket) {
+    asio::co_spawn(io, receive(daemon, Datagrams::socket(io, Datagrams(), socket)), asio::detached);
 }
 
 }  // namespace postfathom

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <boost/asio/io_context.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,8 +31,10 @@ class DatagramForwarder {
     Pace complaints_;
 };
 
-// As [tlsrpt] of the daemon's settings says. A socket that cannot be had is an error in the log:
-// the daemon goes on without it. `io` and `daemon` outlive it.
-void start_tlsrpt_feed(boost::asio::io_context& io, Daemon& daemon);
+// The socket that [tlsrpt] asks for, owned by the caller; nothing where it asks for none. One that
+// cannot be had is an error in the log: the daemon goes on without it.
+std::optional<int> open_tlsrpt_socket(const Settings::Tlsrpt& settings);
+// Takes over the socket. `io` and `daemon` outlive it.
+void start_tlsrpt_feed(boost::asio::io_context& io, Daemon& daemon, int socket);
 
 }  // namespace postfathom

@@ -162,6 +162,27 @@ SettingRow socket_mode(std::string name, Member member, std::string sentence) {
             [=](const Settings& settings) { return quoted(member(settings)); }};
 }
 
+// useradd(8) takes 32 bytes; a directory service may have longer names, and other characters.
+constexpr std::size_t longest_account_name = 64;
+
+bool is_account_name(const std::string& text) {
+    return !text.empty() && plain(text, longest_account_name) && text.front() != '-' &&
+           text.find_first_of(" \"\\:/,*") == std::string::npos;
+}
+
+template <typename Member>
+SettingRow account(std::string name, std::string unit, Member member, std::string sentence) {
+    const auto expected = fmt::format("a {} such as \"postfix\", or \"\"", unit);
+    return {std::move(name), std::move(unit), std::move(sentence),
+            [=](Settings& settings, const SettingValue& value) -> std::optional<std::string> {
+                const auto* text = std::get_if<std::string>(&value);
+                if (text == nullptr || !(text->empty() || is_account_name(*text))) return expected;
+                member(settings) = *text;
+                return std::nullopt;
+            },
+            [=](const Settings& settings) { return quoted(member(settings)); }};
+}
+
 template <typename Member>
 SettingRow boolean(std::string name, Member member, std::string sentence) {
     return {
@@ -273,6 +294,23 @@ std::optional<std::string> canonical_address(const std::string& text) {
     return parsed->to_string();
 }
 
+// "ada", "@group", or the word for all.
+std::optional<std::string> account_or_group(const std::string& text) {
+    const bool group = text.starts_with('@');
+    if (text != Settings::Admin::all && !is_account_name(group ? text.substr(1) : text))
+        return std::nullopt;
+    return text;
+}
+
+template <typename Member>
+SettingRow accounts(std::string name, Member member, std::string sentence) {
+    return list(
+        std::move(name), "list of users and groups",
+        "users such as \"ada\" and groups such as \"@postfathom\", or \"*\" for all",
+        account_or_group, [](const std::string& text) { return text; }, member,
+        std::move(sentence));
+}
+
 template <typename Member>
 SettingRow diagnoses(std::string name, Member member, std::string sentence) {
     return list(
@@ -333,6 +371,15 @@ std::vector<SettingRow> make_rows() {
                                    {"error", log::Level::error}},
                POSTFATHOM_MEMBER(log.level), "The least important lines that are logged."),
 
+        choice("confinement.mode",
+               Choices<ConfinementMode>{{"auto", ConfinementMode::automatic},
+                                        {"required", ConfinementMode::required},
+                                        {"off", ConfinementMode::off}},
+               POSTFATHOM_MEMBER(confinement.mode),
+               "Whether each daemon confines itself, with Landlock and seccomp, to the files, "
+               "sockets and system calls that it needs: as far as the kernel lets it (auto), so "
+               "that it does not start where the kernel does not (required), or not at all (off)."),
+
         path("cache.directory", Empty::refused, POSTFATHOM_MEMBER(cache.directory),
              "Directory of the probe cache; postfathom-probed writes it, the other daemons read "
              "it."),
@@ -370,8 +417,12 @@ std::vector<SettingRow> make_rows() {
                "UNIX datagram socket for smtp_tlsrpt_socket_name of Postfix 3.10 and later, below "
                "its queue directory; empty for none. Postfix sends its reports to one socket only.",
                Empty::allowed),
-        socket_mode("tlsrpt.socket_mode", POSTFATHOM_MEMBER(tlsrpt.socket_mode),
+        socket_mode("tlsrpt.socket_mode", POSTFATHOM_MEMBER(tlsrpt.rights.mode),
                     "Permissions of tlsrpt.socket."),
+        account("tlsrpt.socket_owner", "user name", POSTFATHOM_MEMBER(tlsrpt.rights.owner),
+                "User that tlsrpt.socket is given to; empty for that of postfathom-probed."),
+        account("tlsrpt.socket_group", "group name", POSTFATHOM_MEMBER(tlsrpt.rights.group),
+                "Group that tlsrpt.socket is given to; empty for postfix, where it may be given."),
         socket(
             "tlsrpt.forward_to", POSTFATHOM_MEMBER(tlsrpt.forward_to),
             "Socket of the TLSRPT collector that Postfix would otherwise send to (tlsrpt-collectd "
@@ -449,8 +500,12 @@ std::vector<SettingRow> make_rows() {
         socket("policy.socket", POSTFATHOM_MEMBER(policy.socket),
                "UNIX socket for check_policy_service; below Postfix's queue directory, so that "
                "chrooted services reach it."),
-        socket_mode("policy.socket_mode", POSTFATHOM_MEMBER(policy.socket_mode),
+        socket_mode("policy.socket_mode", POSTFATHOM_MEMBER(policy.rights.mode),
                     "Permissions of policy.socket."),
+        account("policy.socket_owner", "user name", POSTFATHOM_MEMBER(policy.rights.owner),
+                "User that policy.socket is given to; empty for that of postfathom-policyd."),
+        account("policy.socket_group", "group name", POSTFATHOM_MEMBER(policy.rights.group),
+                "Group that policy.socket is given to; empty for postfix, where it may be given."),
         tcp_place("policy.listen", POSTFATHOM_MEMBER(policy.listen),
                   "Address and port on which policy requests are taken as well, for a Postfix that "
                   "cannot reach the UNIX socket; empty for none."),
@@ -476,8 +531,12 @@ std::vector<SettingRow> make_rows() {
 
         socket("dsn.socket", POSTFATHOM_MEMBER(dsn.socket),
                "UNIX socket for smtp_delivery_status_filter (socketmap table \"dsn\")."),
-        socket_mode("dsn.socket_mode", POSTFATHOM_MEMBER(dsn.socket_mode),
+        socket_mode("dsn.socket_mode", POSTFATHOM_MEMBER(dsn.rights.mode),
                     "Permissions of dsn.socket."),
+        account("dsn.socket_owner", "user name", POSTFATHOM_MEMBER(dsn.rights.owner),
+                "User that dsn.socket is given to; empty for that of postfathom-policyd."),
+        account("dsn.socket_group", "group name", POSTFATHOM_MEMBER(dsn.rights.group),
+                "Group that dsn.socket is given to; empty for postfix, where it may be given."),
         duration("dsn.log_wait", 0ms, 10s, POSTFATHOM_MEMBER(dsn.log_wait),
                  "Longest wait for the log line that names the destination of a deferral; only a "
                  "delivery that has failed already waits."),
@@ -488,8 +547,12 @@ std::vector<SettingRow> make_rows() {
                "main.cf "
                "names it and nobody answers, Postfix defers all mail.",
                Empty::allowed),
-        socket_mode("tables.socket_mode", POSTFATHOM_MEMBER(tables.socket_mode),
+        socket_mode("tables.socket_mode", POSTFATHOM_MEMBER(tables.rights.mode),
                     "Permissions of tables.socket."),
+        account("tables.socket_owner", "user name", POSTFATHOM_MEMBER(tables.rights.owner),
+                "User that tables.socket is given to; empty for that of postfathom-policyd."),
+        account("tables.socket_group", "group name", POSTFATHOM_MEMBER(tables.rights.group),
+                "Group that tables.socket is given to; empty for postfix, where it may be given."),
         list(
             "tables.tls_next_hops", "list of next hops",
             "next hops such as \"example.org\" or \"[mail.example.org]:587\", or \"*\" for all",
@@ -508,8 +571,12 @@ std::vector<SettingRow> make_rows() {
             "groups of commands are lost on the way to them."),
 
         socket("milter.socket", POSTFATHOM_MEMBER(milter.socket), "UNIX socket for smtpd_milters."),
-        socket_mode("milter.socket_mode", POSTFATHOM_MEMBER(milter.socket_mode),
+        socket_mode("milter.socket_mode", POSTFATHOM_MEMBER(milter.rights.mode),
                     "Permissions of milter.socket."),
+        account("milter.socket_owner", "user name", POSTFATHOM_MEMBER(milter.rights.owner),
+                "User that milter.socket is given to; empty for that of postfathom-milter."),
+        account("milter.socket_group", "group name", POSTFATHOM_MEMBER(milter.rights.group),
+                "Group that milter.socket is given to; empty for postfix, where it may be given."),
         choice(
             "milter.mode", policy_modes(), POSTFATHOM_MEMBER(milter.mode),
             "What happens to a message with recipients behind an ill next hop: a line in our log "
@@ -523,8 +590,19 @@ std::vector<SettingRow> make_rows() {
 
         socket("admin.socket", POSTFATHOM_MEMBER(admin.socket),
                "UNIX socket of the admin query interface (HTTP with JSON)."),
-        socket_mode("admin.socket_mode", POSTFATHOM_MEMBER(admin.socket_mode),
+        socket_mode("admin.socket_mode", POSTFATHOM_MEMBER(admin.rights.mode),
                     "Permissions of admin.socket."),
+        account("admin.socket_owner", "user name", POSTFATHOM_MEMBER(admin.rights.owner),
+                "User that admin.socket is given to; empty for that of postfathom-probed."),
+        account("admin.socket_group", "group name", POSTFATHOM_MEMBER(admin.rights.group),
+                "Group that admin.socket is given to; empty for that of postfathom-probed."),
+        accounts("admin.readers", POSTFATHOM_MEMBER(admin.readers),
+                 "Who may read on admin.socket, of those whom its permissions let connect: users "
+                 "by name, groups as \"@name\", or \"*\" for all. Root, the daemon's own user and "
+                 "admin.changers may always."),
+        accounts("admin.changers", POSTFATHOM_MEMBER(admin.changers),
+                 "Who may also have a place probed, or forgotten. Root and the daemon's own user "
+                 "may always."),
         count("admin.max_connections", 1, 10'000, POSTFATHOM_MEMBER(admin.max_connections),
               "Most connections to admin.socket and admin.http_port together."),
         count("admin.http_port", 0, 65'535, POSTFATHOM_MEMBER(admin.http_port),

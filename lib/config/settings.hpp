@@ -48,11 +48,30 @@ struct TcpPlace {
 };
 std::string to_string(const TcpPlace& place);
 
+// How far a daemon takes from itself what it does not need (lib/confine/confine.hpp).
+enum class ConfinementMode {
+    automatic,  // as far as the kernel lets it
+    required,   // else it does not start
+    off,
+};
+
+// Of a UNIX socket that a daemon makes itself; a service manager has its own for those it passes.
+struct SocketRights {
+    std::string mode = "0660";
+    std::string owner;  // user name; empty: as we are
+    std::string group;  // group name; empty: as we are, or Postfix's where Postfix asks
+    bool operator==(const SocketRights&) const = default;
+};
+
 struct Settings {
     struct Log {
         log::Target target = log::Target::standard_error;
         log::Level level = log::Level::info;
     } log;
+
+    struct Confinement {
+        ConfinementMode mode = ConfinementMode::automatic;
+    } confinement;
 
     struct Cache {
         std::string directory = "/var/lib/postfathom";
@@ -75,7 +94,7 @@ struct Settings {
     // Postfix's own reports of TLS handshakes (probes/tlsrpt_feed.hpp).
     struct Tlsrpt {
         std::string socket;  // UNIX datagram, bound by probed; empty: none
-        std::string socket_mode = "0660";
+        SocketRights rights;
         std::string forward_to;  // the socket of a TLSRPT collector; empty: none
         bool operator==(const Tlsrpt&) const = default;
     } tlsrpt;
@@ -123,7 +142,7 @@ struct Settings {
     struct Policy {
         // Below the queue directory, so that chrooted Postfix services reach it.
         std::string socket = "/var/spool/postfix/run/postfathom/policy.sock";
-        std::string socket_mode = "0660";
+        SocketRights rights;
         std::optional<TcpPlace> listen;  // beside the socket
         bool listen_anywhere = false;    // listen may be another than a loopback address
         PolicyMode mode = PolicyMode::warn;
@@ -140,7 +159,7 @@ struct Settings {
 
     struct Dsn {
         std::string socket = "/var/spool/postfix/run/postfathom/dsn.sock";
-        std::string socket_mode = "0660";
+        SocketRights rights;
         std::chrono::milliseconds log_wait{300};  // for the log line that names the destination
     } dsn;
 
@@ -148,23 +167,27 @@ struct Settings {
     struct Tables {
         static constexpr std::string_view all = "*";
         std::string socket;  // empty: none
-        std::string socket_mode = "0660";
+        SocketRights rights;
         std::vector<std::string> tls_next_hops;   // canonical, or `all`
         std::vector<std::string> ehlo_addresses;  // as IpAddress prints them, or `all`
     } tables;
 
     struct Milter {
         std::string socket = "/var/spool/postfix/run/postfathom/milter.sock";
-        std::string socket_mode = "0660";
+        SocketRights rights;
         PolicyMode mode = PolicyMode::tag;  // see milter/session.hpp
         std::string host_token;  // in the header, to know our own; empty: this host's name
     } milter;
 
     struct Admin {
         std::string socket = "/run/postfathom/admin.sock";
-        std::string socket_mode = "0660";
+        SocketRights rights;
         std::uint32_t max_connections = 64;
         std::uint32_t http_port = 0;  // on 127.0.0.1, for reading only; 0: none
+        // User names, "@group" or `all`; root and the daemon's own user may always.
+        static constexpr std::string_view all = "*";
+        std::vector<std::string> readers{"@postfathom"};
+        std::vector<std::string> changers{"@postfathom"};  // who may read as well
     } admin;
 
     std::vector<ConfiguredRoute> routes;  // sorted by domain

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,9 +16,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <optional>
 #include <vector>
 
+#include "lib/base/account.hpp"
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
@@ -123,40 +122,37 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address, i
     }
 }
 
-// getpwnam_r and getgrnam_r have the same shape. -1, which chown(2) takes as "leave it", when
-// empty.
-template <typename Entry, typename Id>
-Result<Id> look_up_name(int (*look_up)(const char*, Entry*, char*, std::size_t, Entry**),
-                        Id Entry::* id, const std::string& name, std::string_view kind) {
-    if (name.empty()) return static_cast<Id>(-1);
-    std::vector<char> buffer(4096);
-    Entry entry{};
-    Entry* found = nullptr;
-    int error = 0;
-    while ((error = look_up(name.c_str(), &entry, buffer.data(), buffer.size(), &found)) ==
-               ERANGE &&
-           buffer.size() < (std::size_t{1} << 22))
-        buffer.resize(buffer.size() * 4);
-    if (found != nullptr) return found->*id;
-    if (error != 0)
-        return tl::make_unexpected(
-            errno_error(error, fmt::format("look up {} {}", kind, printable(name, 64))));
-    return fail(ErrorCode::not_found,
-                fmt::format("there is no {} {} on this system; create it or name another", kind,
-                            printable(name, 64)));
-}
-
-Result<void> set_ownership(const SocketPlace& place) {
-    const auto user = look_up_name(&::getpwnam_r, &passwd::pw_uid, place.owner, "user");
-    if (!user) return fail(user.error().code, place.path + ": " + user.error().message);
-    const auto grp = look_up_name(&::getgrnam_r, &group::gr_gid, place.group, "group");
-    if (!grp) return fail(grp.error().code, place.path + ": " + grp.error().message);
-    if (*user == static_cast<uid_t>(-1) && *grp == static_cast<gid_t>(-1)) return {};
-    if (::lchown(place.path.c_str(), *user, *grp) != 0)
-        return tl::make_unexpected(
-            errno_error(errno, fmt::format("{}: give it to user '{}', group '{}'", place.path,
-                                           place.owner, place.group)));
-    return {};
+// Gives the socket away as far as it can be, and answers the mode that it may have then.
+Result<mode_t> give(const SocketPlace& place) {
+    struct stat now{};
+    if (::lstat(place.path.c_str(), &now) != 0)
+        return tl::make_unexpected(errno_error(errno, fmt::format("{}: look at", place.path)));
+    mode_t mode = place.mode;
+    // A directory with the set-group-id bit has given it its group already.
+    const auto give_to = [&](std::string_view kind, const std::string& name, const auto& number,
+                             auto current, auto give_it) {
+        if (number && (*number == current || give_it(*number) == 0)) return true;
+        const auto trouble = number ? std::strerror(errno) : number.error().message;
+        log::warning(
+            "{}: cannot be given to {} {}: {}; {}", place.path, kind, printable(name, 64), trouble,
+            kind == "user" ? "it stays ours; only root may give files to another user"
+            : place.own_group_will_do
+                ? "see that its members may connect: put our user into that group, or set the "
+                  "set-group-id bit of the directory"
+                : "it is closed to all groups; put our user into that group, or run us as root");
+        return false;
+    };
+    const auto* path = place.path.c_str();
+    constexpr auto stays = static_cast<uid_t>(-1);
+    if (!place.group.empty() &&
+        !give_to("group", place.group, group_number(place.group), now.st_gid,
+                 [&](gid_t group) { return ::lchown(path, stays, group); }) &&
+        !place.own_group_will_do)
+        mode &= ~mode_t{S_IRWXG};
+    if (!place.owner.empty())
+        give_to("user", place.owner, user_number(place.owner), now.st_uid,
+                [&](uid_t user) { return ::lchown(path, user, static_cast<gid_t>(-1)); });
+    return mode;
 }
 
 Result<Descriptor> bind_at(const SocketPlace& place, int type) {
@@ -181,13 +177,13 @@ Result<Descriptor> bind_at(const SocketPlace& place, int type) {
                 fmt::format("{}: another process took it just now; run only one", place.path));
         return tl::make_unexpected(errno_error(error, fmt::format("{}: bind", place.path)));
     }
-    auto owned = set_ownership(place);
-    if (owned && ::fchmodat(AT_FDCWD, place.path.c_str(), place.mode, AT_SYMLINK_NOFOLLOW) != 0)
-        owned = tl::make_unexpected(
-            errno_error(errno, fmt::format("{}: set mode {:04o}", place.path, place.mode)));
-    if (!owned) {
+    auto mode = give(place);
+    if (mode && ::fchmodat(AT_FDCWD, place.path.c_str(), *mode, AT_SYMLINK_NOFOLLOW) != 0)
+        mode = tl::make_unexpected(
+            errno_error(errno, fmt::format("{}: set mode {:04o}", place.path, *mode)));
+    if (!mode) {
         ::unlink(place.path.c_str());
-        return tl::make_unexpected(owned.error());
+        return tl::make_unexpected(mode.error());
     }
     return bound;
 }
@@ -205,6 +201,21 @@ Result<mode_t> parse_socket_mode(const std::string& text) {
     mode_t mode = 0;
     for (const char digit : text) mode = mode * 8 + static_cast<mode_t>(digit - '0');
     return mode;
+}
+
+Result<SocketPlace> socket_place(const std::string& path, const SocketRights& rights) {
+    const auto mode = parse_socket_mode(rights.mode);
+    if (!mode) return fail(mode.error().code, path + ": " + mode.error().message);
+    return SocketPlace{path, *mode, rights.owner, rights.group};
+}
+
+Result<SocketPlace> socket_place_for_postfix(const std::string& path, const SocketRights& rights) {
+    auto place = socket_place(path, rights);
+    if (!place || !rights.group.empty() || ::getgrnam("postfix") == nullptr) return place;
+    place->group = "postfix";
+    // The operator may have arranged access otherwise.
+    place->own_group_will_do = true;
+    return place;
 }
 
 std::string as_postfix_writes(const std::string& path) {
@@ -225,29 +236,6 @@ Result<int> listen_unix(const SocketPlace& place) {
         return tl::make_unexpected(errno_error(error, fmt::format("{}: listen", place.path)));
     }
     return bound->release();
-}
-
-namespace {
-
-Result<int> open_for_postfix(Result<int> (*open)(const SocketPlace&), const std::string& path,
-                             mode_t mode) {
-    const bool has_group = ::getgrnam("postfix") != nullptr;
-    auto listening = open({path, mode, "", has_group ? "postfix" : ""});
-    if (listening || !has_group || ::geteuid() == 0) return listening;
-    // Not a member of the group: the operator may have arranged access otherwise.
-    auto as_we_are = open({path, mode, "", ""});
-    if (!as_we_are) return listening;
-    log::warning(
-        "{}: cannot give the socket to group postfix ({}); see that user postfix may "
-        "connect to it",
-        path, listening.error().message);
-    return as_we_are;
-}
-
-}  // namespace
-
-Result<int> listen_unix_for_postfix(const std::string& path, mode_t mode) {
-    return open_for_postfix(&listen_unix, path, mode);
 }
 
 Result<int> listen_tcp(const IpAddress& address, std::uint16_t port) {
@@ -306,10 +294,6 @@ Result<int> bind_unix_datagram(const SocketPlace& place) {
     auto bound = bind_at(place, SOCK_DGRAM);
     if (!bound) return tl::make_unexpected(bound.error());
     return bound->release();
-}
-
-Result<int> bind_unix_datagram_for_postfix(const std::string& path, mode_t mode) {
-    return open_for_postfix(&bind_unix_datagram, path, mode);
 }
 
 }  // namespace postfathom

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <boost/asio/executor_work_guard.hpp>
@@ -41,14 +42,17 @@ asio::awaitable<ResolvedAddresses> resolve_nothing(NextHop) { co_return Resolved
 // A server in a thread of its own.
 class Server {
   public:
-    explicit Server(AdminServer::Limits limits = {}) {
+    explicit Server(AdminServer::Limits limits = {}, const Settings::Admin& admin = {}) {
         char pattern[] = "/tmp/postfathom-admin-XXXXXX";
         REQUIRE(::mkdtemp(pattern) != nullptr);
         directory_ = pattern;
+        // Who comes in is for the socket to say.
+        std::filesystem::permissions(directory_, std::filesystem::perms{0755});
+        settings_.admin = admin;
         settings_.admin.socket = path();
         settings_.probe.min_interval = 0ms;
         settings_.probe.per_hour = 1'000'000'000;
-        const auto listening = listen_unix(SocketPlace{path(), 0600, {}, {}});
+        const auto listening = listen_unix(socket_place(path(), admin.rights).value());
         REQUIRE(listening);
         daemon_.emplace(
             io_, settings_, cache_,
@@ -174,10 +178,10 @@ std::string error_code_in(const json::value& body) {
     return std::string(body.at("error").at("code").as_string());
 }
 
-// Status and body through curl, as an operator types it.
-std::string curl(const Server& server, const std::string& arguments) {
+// Status and body through curl, as an operator types it; `as`: behind the words of setpriv(1).
+std::string curl(const Server& server, const std::string& arguments, const std::string& as = {}) {
     const auto command =
-        fmt::format("curl -sS --max-time 10 -w '\\n%{{http_code}}' --unix-socket {} {} 2>&1",
+        fmt::format("{} curl -sS --max-time 10 -w '\\n%{{http_code}}' --unix-socket {} {} 2>&1", as,
                     server.path(), arguments);
     std::string text;
     FILE* pipe = ::popen(command.c_str(), "r");
@@ -361,6 +365,81 @@ TEST_CASE("a client that does not finish its request is given up") {
     CHECK(silent.read_to_end());
     CHECK(silent.text().empty());
     CHECK(answers(server));
+}
+
+TEST_CASE("a client that does not take its answers is given up") {
+    AdminServer::Limits limits;
+    limits.write = 200ms;
+    Server server(limits);
+    Client sleeper(server);
+    // More answers than the buffers of both sides hold; sending ends when the server has closed.
+    const auto page = request("GET", "/", "", "keep-alive");
+    std::string many;
+    for (int i = 0; i < 100; ++i) many += page;
+    bool sent = true;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (sent && std::chrono::steady_clock::now() < deadline) sent = sleeper.send(many);
+    CHECK_FALSE(sent);
+    CHECK(answers(server));
+}
+
+TEST_CASE("the process at the other end says who may read and who may change") {
+    if (::geteuid() != 0) {
+        MESSAGE("skipped: needs root to be somebody else");
+        return;
+    }
+    // Numbers that no account has, but for "daemon", which is 1 on every Debian (base-passwd).
+    const std::string stranger = "setpriv --reuid=4711 --regid=4711 --clear-groups";
+    const std::string member = "setpriv --reuid=4711 --regid=4711 --groups=27,1";
+    const std::string other_member = "setpriv --reuid=4711 --regid=1 --clear-groups";
+    const std::string named = "setpriv --reuid=1 --regid=4711 --clear-groups";
+    const std::string read = "http://localhost/v1/status";
+    const std::string page = "http://localhost/";
+    const std::string watch = "http://localhost/v1/events";
+    const std::string probe = "-d '{\"destination\": \"example.net\"}' http://localhost/v1/probe";
+    const std::string forget = "-X DELETE http://localhost/v1/destinations/example.org";
+    Settings::Admin admin;
+    admin.rights.mode = "0666";
+
+    SUBCASE("by default strangers may not ask, though the socket lets them connect") {
+        Server server({}, admin);
+        for (const auto& question : {read, page, watch, probe, forget}) {
+            const auto told = curl(server, question, stranger);
+            CHECK_MESSAGE(ends_with_status(told, "403"), told);
+            CHECK(told.find("\"not-permitted\"") != std::string::npos);
+            CHECK(told.find("you are 4711 (user 4711, groups 4711)") != std::string::npos);
+            CHECK(told.find("@postfathom") != std::string::npos);
+        }
+        CHECK(ends_with_status(curl(server, read), "200"));
+        CHECK(ends_with_status(curl(server, probe), "202"));
+    }
+    SUBCASE("supplementary groups count, and readers do not change anything") {
+        admin.readers = {"@daemon"};
+        admin.changers = {"daemon"};
+        Server server({}, admin);
+        for (const auto& who : {member, other_member}) {
+            CHECK(ends_with_status(curl(server, read, who), "200"));
+            for (const auto& question : {probe, forget})
+                CHECK(ends_with_status(curl(server, question, who), "403"));
+        }
+        CHECK(ends_with_status(curl(server, read, stranger), "403"));
+        CHECK(ends_with_status(curl(server, read, named), "200"));
+        CHECK(ends_with_status(curl(server, probe, named), "202"));
+        CHECK(ends_with_status(curl(server, forget, named), "404"));
+    }
+    SUBCASE("all may be let in; a name that this host does not have lets nobody in") {
+        admin.readers = {"*"};
+        admin.changers = {"no-such-user-here", "@no-such-group-here"};
+        Server server({}, admin);
+        CHECK(ends_with_status(curl(server, read, stranger), "200"));
+        CHECK(ends_with_status(curl(server, probe, stranger), "403"));
+    }
+    SUBCASE("the socket's permissions come first") {
+        admin.rights.mode = "0660";
+        admin.readers = {"*"};
+        Server server({}, admin);
+        CHECK(curl(server, read, stranger).find("Permission denied") != std::string::npos);
+    }
 }
 
 TEST_CASE("a connection carries one request after the other, pipelined too") {

@@ -158,6 +158,32 @@ TEST_CASE("the policy socket on TCP stays on this host unless the file says othe
                       place);
 }
 
+TEST_CASE("accounts are named as this host has them, groups behind an @") {
+    const auto admin = parse_settings(
+        "[admin]\nreaders = [\"ada\", \"@ops-team\", \"*\"]\nchangers = []\nsocket_owner = "
+        "\"ada\"\n"
+        "socket_group = \"mail.ops_1\"\n",
+        "x");
+    REQUIRE(admin);
+    CHECK(admin->admin.readers == std::vector<std::string>{"ada", "@ops-team", "*"});
+    CHECK(admin->admin.changers.empty());
+    CHECK(admin->admin.rights == SocketRights{"0660", "ada", "mail.ops_1"});
+    CHECK(Settings{}.admin.readers == std::vector<std::string>{"@postfathom"});
+    for (const std::string name : {"", "@", "a b", "a:b", "a,b", "-a", "@-a", "a/b", "**", "a*"}) {
+        CHECK_MESSAGE(
+            faults("[admin]\nreaders = [\"" + name + "\"]\n").find("expected a list of users") !=
+                std::string::npos,
+            name);
+        if (!name.empty() && name.front() != '@')
+            CHECK_MESSAGE(
+                faults("[dsn]\nsocket_group = \"" + name + "\"\n").find("expected a group name") !=
+                    std::string::npos,
+                name);
+    }
+    CHECK_FALSE(faults("[admin]\nreaders = \"ada\"\n").empty());
+    CHECK_FALSE(faults("[confinement]\nmode = \"on\"\n").empty());
+}
+
 TEST_CASE("the shipped file lists every setting with its default and its sentence, and no other") {
     const auto text = read(source_dir / "conf/postfathom.toml");
     const auto loaded = parse_settings(text, "conf/postfathom.toml");
