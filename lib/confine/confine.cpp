@@ -32,8 +32,9 @@ Done confine_files(const Needs& needs) {
     const int abi = landlock_abi();
     if (abi == 0)
         return fail(ErrorCode::unsupported,
-                    "this kernel has no Landlock (expected Linux 5.13 or later with landlock in "
-                    "its lsm= list)");
+                    errno_error(errno, "Landlock").message +
+                        " (expected Linux 5.13 or later with landlock in its lsm= list, and no "
+                        "filter of a service manager that takes it away)");
     const auto places = restrict_files_and_ports(needs, abi);
     if (!places) return tl::make_unexpected(places.error());
     return fmt::format("{} places in the file system{} (Landlock, ABI {})", *places,

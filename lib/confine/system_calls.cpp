@@ -109,7 +109,9 @@ class Filter {
 
   private:
     void set(scmp_filter_attr attribute, std::uint32_t value) {
-        if (error_ == 0) refused(seccomp_attr_set(context_.get(), attribute, value));
+        // What the kernel or an outer filter does not let be set is no loss before the first
+        // thread.
+        if (error_ == 0) seccomp_attr_set(context_.get(), attribute, value);
     }
     void refused(int error) {
         if (error < 0 && error_ == 0) error_ = error;

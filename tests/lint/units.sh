@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
         sed 's|@CMAKE_INSTALL_FULL_SBINDIR@|/usr/sbin|' "$root/$file" >"$unit" || echo "$file: expected a unit, found none"
         systemd-analyze security --offline=true --threshold=20 "$unit" >"$work/said" 2>&1 ||
             echo "$file: expected an exposure of at most 2.0, found: $(tail -n 1 "$work/said")"
-        for setting in NoNewPrivileges=yes CapabilityBoundingSet= ProtectSystem=strict Type=notify WatchdogSec= Restart=always; do
+        for setting in "SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self" NoNewPrivileges=yes CapabilityBoundingSet= ProtectSystem=strict Type=notify WatchdogSec= Restart=always; do
             grep -q "^$setting" "$unit" || echo "$file: expected $setting, found none"
         done
     done
