@@ -5,6 +5,8 @@
 set -euo pipefail
 policyd=$1 milter=$2 probed=$3 tester=$4
 
+for tool in curl jq; do command -v $tool >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }; done
+PATH=$PATH:/usr/sbin command -v postmap >/dev/null || { echo "skipped: Postfix is not installed"; exit 77; }
 work=$(mktemp -d)
 pid=
 finish() {
@@ -104,6 +106,14 @@ if command -v systemd-analyze >/dev/null; then
   done
 fi
 
+# Tables of Postfix are read wherever they are: without them a level above tls.floor would not be known.
+mkdir "$work"/{postfix,tables}
+echo '[127.0.0.1]:9 secure' >"$work/tables/policy"
+printf '%s\n' 'compatibility_level = 3.6' "smtp_tls_policy_maps = texthash:$work/tables/policy" >"$work/postfix/main.cf"
+touch "$work/postfix/master.cf"
+export MAIL_CONFIG=$work/postfix
+probe() { curl -sS --max-time 60 --unix-socket "$work/run/admin.sock" -d "{\"destination\": \"$1\", \"wait\": true}" http://localhost/v1/probe; }
+
 # The daemons themselves.
 socket_of() { case $1 in policyd) echo policy.sock ;; milter) echo milter.sock ;; probed) echo admin.sock ;; esac; }
 start() {
@@ -123,6 +133,12 @@ for daemon in probed policyd milter; do
   configure required
   start "$daemon"
   grep -q 'confined to: [0-9]* places in the file system.*Landlock.*seccomp' "$work/$daemon.log" || fail "$daemon does not say so"
+  if [ "$daemon" = probed ]; then
+    [ "$(probe '[127.0.0.1]:9' | jq -r .report.tls_floor)" = secure ] || fail "Postfix's table is out of reach"
+    # With libunbound's thread.
+    [ "$(probe name.invalid | jq -r .verdict.id)" != null ] || fail "no probe of a name"
+    [ "$(find "/proc/$pid/task" -maxdepth 1 | wc -l)" -gt 2 ] || fail "expected threads beside the first one"
+  fi
   for task in /proc/"$pid"/task/*; do
     [ "$(number_of "$pid/task/${task##*/}" Seccomp)" = 2 ] || fail "$daemon: a thread without a filter"
     [ "$(number_of "$pid/task/${task##*/}" NoNewPrivs)" = 1 ] || fail "$daemon: a thread that may gain privileges"
