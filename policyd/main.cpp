@@ -75,6 +75,9 @@ void reload(const std::string& file, Settings& settings) {
                       settings.policy.listen != fresh->policy.listen ||
                       settings.dsn.socket != fresh->dsn.socket ||
                       settings.tables.socket != fresh->tables.socket ||
+                      settings.policy.rights != fresh->policy.rights ||
+                      settings.dsn.rights != fresh->dsn.rights ||
+                      settings.tables.rights != fresh->tables.rights ||
                       settings.mail_log != fresh->mail_log ||
                       settings.cache.directory != fresh->cache.directory ||
                       settings.notice.socket != fresh->notice.socket ||
