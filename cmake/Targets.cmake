@@ -22,11 +22,34 @@ if(NOT CMAKE_CXX_FLAGS MATCHES "fsanitize")
 endif()
 target_link_options(postfathom_settings INTERFACE -Wl,-z,relro,-z,now)
 
+# Half of a compilation is reading headers that are not ours. Read once, for every target, these need the same definitions
+# everywhere; lint and the build of the packages see each file with its own includes alone.
+if(POSTFATHOM_PRECOMPILE)
+  target_link_libraries(postfathom_settings INTERFACE fmt::fmt tl::expected Boost::headers Boost::json)
+  target_compile_definitions(postfathom_settings INTERFACE BOOST_ASIO_SEPARATE_COMPILATION)
+  file(WRITE ${CMAKE_BINARY_DIR}/headers.cpp "")
+  add_library(postfathom_headers OBJECT ${CMAKE_BINARY_DIR}/headers.cpp)
+  target_link_libraries(postfathom_headers PRIVATE postfathom_settings)
+  target_precompile_headers(postfathom_headers PRIVATE
+    <algorithm> <array> <chrono> <fstream> <functional> <map> <memory> <optional> <set> <string> <string_view>
+    <unordered_map> <utility> <variant> <vector>
+    <fmt/format.h> <tl/expected.hpp>
+    <boost/json/array.hpp> <boost/json/object.hpp> <boost/json/parse.hpp> <boost/json/serialize.hpp> <boost/json/value.hpp>
+    <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp> <boost/asio/generic/stream_protocol.hpp>
+    <boost/asio/io_context.hpp> <boost/asio/posix/stream_descriptor.hpp> <boost/asio/steady_timer.hpp>)
+endif()
+function(postfathom_precompiled target)
+  if(POSTFATHOM_PRECOMPILE)
+    target_precompile_headers(${target} REUSE_FROM postfathom_headers)
+  endif()
+endfunction()
+
 # postfathom_library(base SOURCES result.cpp ... LINKS fmt::fmt ...)
 function(postfathom_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
   add_library(postfathom_${name} STATIC ${arg_SOURCES})
   target_link_libraries(postfathom_${name} PUBLIC postfathom_settings ${arg_LINKS})
+  postfathom_precompiled(postfathom_${name})
 endfunction()
 
 # postfathom_program(postfathom-policyd DESTINATION sbin SOURCES ... LINKS ...)
@@ -34,6 +57,7 @@ function(postfathom_program name)
   cmake_parse_arguments(arg "" "DESTINATION" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE postfathom_settings ${arg_LINKS})
+  postfathom_precompiled(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
   install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION})
 endfunction()
@@ -45,7 +69,7 @@ function(postfathom_doctest)
   target_link_libraries(${arg_NAME} PRIVATE postfathom_settings postfathom_doctest_main ${arg_LINKS})
   target_compile_definitions(${arg_NAME} PRIVATE POSTFATHOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # Tests gain nothing from more, and g++ 12 takes members of temporaries for uninitialised with it.
-  target_compile_options(${arg_NAME} PRIVATE $<$<CONFIG:Release>:-O1>
+  target_compile_options(${arg_NAME} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-maybe-uninitialized>)
   doctest_discover_tests(${arg_NAME} TEST_PREFIX "${arg_NAME}: "
     PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120)
