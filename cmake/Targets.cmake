@@ -23,13 +23,12 @@ endif()
 target_link_options(postfathom_settings INTERFACE -Wl,-z,relro,-z,now)
 
 # Half of a compilation is reading headers that are not ours. Read once, for every target, these need the same definitions
-# everywhere; lint and the build of the packages see each file with its own includes alone.
+# everywhere, and what they refer to; the build of the packages sees each file with its own includes alone.
+set(postfathom_precompiled_libraries postfathom_asio fmt::fmt tl::expected Boost::json)
 if(POSTFATHOM_PRECOMPILE)
-  target_link_libraries(postfathom_settings INTERFACE fmt::fmt tl::expected Boost::headers Boost::json)
-  target_compile_definitions(postfathom_settings INTERFACE BOOST_ASIO_SEPARATE_COMPILATION)
   file(WRITE ${CMAKE_BINARY_DIR}/headers.cpp "")
   add_library(postfathom_headers OBJECT ${CMAKE_BINARY_DIR}/headers.cpp)
-  target_link_libraries(postfathom_headers PRIVATE postfathom_settings)
+  target_link_libraries(postfathom_headers PRIVATE postfathom_settings ${postfathom_precompiled_libraries})
   target_precompile_headers(postfathom_headers PRIVATE
     <algorithm> <array> <chrono> <fstream> <functional> <map> <memory> <optional> <set> <string> <string_view>
     <unordered_map> <utility> <variant> <vector>
@@ -40,6 +39,7 @@ if(POSTFATHOM_PRECOMPILE)
 endif()
 function(postfathom_precompiled target)
   if(POSTFATHOM_PRECOMPILE)
+    target_link_libraries(${target} PRIVATE ${postfathom_precompiled_libraries})
     target_precompile_headers(${target} REUSE_FROM postfathom_headers)
   endif()
 endfunction()
