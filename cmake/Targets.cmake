@@ -41,6 +41,9 @@ function(postfathom_precompiled target)
   if(POSTFATHOM_PRECOMPILE)
     target_link_libraries(${target} PRIVATE ${postfathom_precompiled_libraries})
     target_precompile_headers(${target} REUSE_FROM postfathom_headers)
+    # Programs would be compiled with -fPIE, and these headers have -fPIC.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
   endif()
 endfunction()
 
