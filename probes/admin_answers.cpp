@@ -264,6 +264,7 @@ AdminReply answer_next_hop(const Daemon& daemon, const std::string& next_hop) {
         reply.body["addresses_expire"] = to_rfc3339(*record->addresses_expire);
     reply.body["tls_seen"] = nullptr;
     if (record->tls_seen) reply.body["tls_seen"] = to_rfc3339(*record->tls_seen);
+    reply.body["seen_only"] = record->seen_only;
     reply.body["paths"] = paths_json(cache, record->endpoints);
     reply.body["history"] = history_json(cache, record->endpoints);
     reply.body["report"] = report_json(cache.report(record->next_hop));

@@ -287,8 +287,9 @@ boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
     events_.publish(begun);
     const auto start = Clock::now();
 
-    ProbePlace place = co_await settle(job.place);
     const bool for_person = job.reason == ProbeReason::operator_asked;
+    ProbePlace place = co_await settle(job.place);
+    place.seen_only = !for_person && only_seen(place, job.place.assumed);
     const auto gate = std::make_shared<DaemonGate>(servers_, cache_, settings_, for_person);
     Report report = co_await probe(place, gate, for_person);
     const auto remembered = conclude(place, report);
@@ -337,6 +338,19 @@ boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
     co_return place;
 }
 
+// A recipient's domain is what a stranger chose, for a bounce has the domain of its sender. Where
+// all mail goes to a relay, that stranger's MX records may name the relay, and anybody else beside
+// it, who is not to hear from us. So the log alone speaks for no other server than it names.
+bool Daemon::only_seen(const ProbePlace& place, bool was_assumed) const {
+    if (place.next_hop.empty()) return false;
+    const auto names = [&](const ConfiguredRoute& route) {
+        return route.next_hop == place.next_hop;
+    };
+    if (std::any_of(settings_.routes.begin(), settings_.routes.end(), names)) return false;
+    const auto known = cache_.next_hop(place.next_hop);
+    return known ? known->seen_only : was_assumed;
+}
+
 ProbeRequest Daemon::request_for(const ProbePlace& place) const {
     ProbeRequest request;
     request.floor = settings_.tls.floor;
@@ -350,6 +364,12 @@ ProbeRequest Daemon::request_for(const ProbePlace& place) const {
     } else if (const auto next_hop = parse_next_hop(place.next_hop)) {
         request.next_hop = *next_hop;
         request.verbatim = place.verbatim.empty() ? place.next_hop : place.verbatim;
+    }
+    if (place.seen_only) {
+        auto& among = request.among.emplace();
+        if (place.peer) among.push_back(place.peer->address);
+        if (const auto known = cache_.next_hop(place.next_hop))
+            for (const auto& endpoint : known->endpoints) among.push_back(endpoint.address);
     }
     return request;
 }
@@ -365,6 +385,7 @@ boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<D
     const auto destination = place.key();
     auto asked = request_for(place);
     asked.gate = std::move(gate);
+    asked.as_postfix = !for_person;
     if (!for_person) asked.apart = settings_.probe.apart;
     auto guarded = without_exceptions(probe_(std::move(asked), ProgressSink{}), destination,
                                       settings_.tls.floor);

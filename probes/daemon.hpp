@@ -146,6 +146,7 @@ class Daemon {
     boost::asio::awaitable<ProbePlace> settle(ProbePlace place);
     boost::asio::awaitable<Report> probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,
                                          bool for_person);
+    bool only_seen(const ProbePlace& place, bool was_assumed) const;
     ProbeRequest request_for(const ProbePlace& place) const;
     bool occupied(const ProbePlace& place) const;
     void say_what_is_held_back(const std::string& key, const DaemonGate& gate);

@@ -38,7 +38,7 @@ void Daemon::refresh() {
             (freshness(record.verdict, now, settings_.cache.age) == Freshness::stale ||
              from_the_future(record.verdict, now)))
             due.push_back(record.next_hop);
-        else if (record.addresses_expire && *record.addresses_expire <= now &&
+        else if (!record.seen_only && record.addresses_expire && *record.addresses_expire <= now &&
                  moved_perhaps.size() < lookup_batch &&
                  freshness(record.verdict, now, settings_.cache.age) != Freshness::expired)
             moved_perhaps.push_back(record.next_hop);

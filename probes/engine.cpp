@@ -50,12 +50,14 @@ Service service_of(const ProbeRequest& request) {
     return request.service.value_or(port ? service_for_port(*port) : Service::smtp);
 }
 
-std::vector<Endpoint> endpoints_of(const Resolution& resolution, const ProbeRequest& request,
-                                   std::uint32_t limit) {
+std::vector<Endpoint> endpoints_of(const std::vector<ResolvedHost>& hosts,
+                                   const ProbeRequest& request, std::uint32_t limit) {
     std::vector<Endpoint> result;
     const auto service = service_of(request);
-    for (const auto& host : resolution.hosts) {
+    const auto& among = request.among;
+    for (const auto& host : hosts) {
         for (const auto& address : host.addresses) {
+            if (among && std::find(among->begin(), among->end(), address) == among->end()) continue;
             if (result.size() >= limit) return result;
             Endpoint endpoint;
             endpoint.address = address;
@@ -74,7 +76,14 @@ bool is_ill(const Diagnosis& diagnosis) { return diagnosis.severity > Severity::
 struct Found {
     std::vector<Endpoint> endpoints;
     std::optional<std::chrono::seconds> ttl;
+    std::string none_left{};  // why all that were found are left out
 };
+
+// smtp(8) looks for itself on its own port only, behind names and not behind what brackets say.
+bool may_lead_back(const ProbeRequest& request) {
+    return request.as_postfix && request.next_hop.mx_lookup && !request.next_hop.literal &&
+           port_of(request).value_or(default_port(Service::smtp)) == default_port(Service::smtp);
+}
 
 std::optional<IpAddress> source_for(const ProbeRequest& request, const IpAddress& destination) {
     return request.source ? request.source : chosen_source(destination);
@@ -126,6 +135,11 @@ struct ProbeEngine::Impl {
         Clock::time_point asked;
     };
     std::map<std::string, KnownLevel> levels;
+    struct KnownFamily {
+        std::optional<IpFamily> family;
+        Clock::time_point asked;
+    };
+    std::optional<KnownFamily> family_of_postfix;
     // postmap(1) may wait for a table.
     asio::thread_pool programs{1};
     std::optional<HostSettings> known_settings;
@@ -135,6 +149,7 @@ struct ProbeEngine::Impl {
     const HostSettings& host();
     asio::awaitable<TlsLevel> floor_for(std::string next_hop, std::string own_tables_socket,
                                         TlsLevel least);
+    asio::awaitable<std::optional<IpFamily>> family();
     std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request,
                                         const std::vector<CleanWay>& other_ways);
 
@@ -166,6 +181,8 @@ asio::awaitable<std::optional<TlsLevel>> ask_postfix(std::string next_hop,
     co_return postfix_tls_level(next_hop, own_tables_socket);
 }
 
+asio::awaitable<std::optional<IpFamily>> ask_family() { co_return postfix_family(); }
+
 }  // namespace
 
 asio::awaitable<TlsLevel> ProbeEngine::Impl::floor_for(std::string next_hop,
@@ -182,6 +199,17 @@ asio::awaitable<TlsLevel> ProbeEngine::Impl::floor_for(std::string next_hop,
     if (levels.size() >= most_known) levels.clear();
     levels.insert_or_assign(next_hop, KnownLevel{level, now});
     co_return std::max(least, level.value_or(least));
+}
+
+asio::awaitable<std::optional<IpFamily>> ProbeEngine::Impl::family() {
+    const auto now = Clock::now();
+    if (!family_of_postfix || now - family_of_postfix->asked > std::chrono::minutes(5)) {
+        auto work = ask_family();
+        const auto found =
+            co_await asio::co_spawn(programs.get_executor(), std::move(work), asio::use_awaitable);
+        family_of_postfix = KnownFamily{found, now};
+    }
+    co_return family_of_postfix->family;
 }
 
 // Settings change now and then; they are looked at only where something is ill.
@@ -224,7 +252,14 @@ asio::awaitable<Result<Found>> ProbeEngine::Impl::find(const ProbeRequest& reque
     const auto resolution =
         co_await resolver.resolve(next_hop, request.family, settings.connect_timeout);
     if (!resolution) co_return tl::make_unexpected(resolution.error());
-    co_return Found{endpoints_of(*resolution, request, settings.max_addresses), resolution->ttl};
+    auto hosts = std::move(resolution->hosts);
+    if (may_lead_back(request)) hosts = without_own(std::move(hosts), is_own_address);
+    if (hosts.empty())
+        co_return Found{{}, resolution->ttl, "it leads to this host, where Postfix sends no mail"};
+    Found found{endpoints_of(hosts, request, settings.max_addresses), resolution->ttl};
+    if (found.endpoints.empty())
+        found.none_left = "Postfix was not seen to use any of the servers that it leads to";
+    co_return found;
 }
 
 asio::awaitable<EndpointReport> ProbeEngine::Impl::probe(const ProbePlan& plan,
@@ -258,6 +293,13 @@ Diagnosis cannot_begin(const Error& error) {
     Diagnosis diagnosis;
     diagnosis.summary = "No probe was made: " + printable(error.message);
     diagnosis.settles = "a setting that works";
+    return diagnosis;
+}
+
+Diagnosis none_left(const std::string& why) {
+    Diagnosis diagnosis;
+    diagnosis.summary = "No probe was made: " + why + ".";
+    diagnosis.settles = "mail that Postfix sends there";
     return diagnosis;
 }
 
@@ -343,6 +385,8 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         request.floor = co_await std::move(asking);
     }
     report.floor = request.floor;
+    if (request.as_postfix && !request.only && !request.next_hop.literal)
+        request.family = co_await impl_->family();
     const auto tls =
         impl_->tls(request.ca_file.empty() ? impl_->settings.ca_file : request.ca_file);
     if (!tls) {
@@ -356,6 +400,10 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         co_return report;
     }
     if (found->ttl) report.addresses_expire = wall_now() + *found->ttl;
+    if (!found->none_left.empty()) {
+        report.diagnosis = none_left(found->none_left);
+        co_return report;
+    }
     bool any_ill = false;
     std::vector<CleanWay> other_ways;
     for (const auto& endpoint : found->endpoints) {
@@ -376,7 +424,8 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         }
         report.endpoints.push_back(co_await impl_->probe(plan, *tls, request.floor, progress));
         if (turn) turn->end(report.endpoints.back().evidence);
-        any_ill = any_ill || is_ill(report.endpoints.back().verdict.diagnosis);
+        const auto& found_here = report.endpoints.back().verdict.diagnosis;
+        any_ill = any_ill || (is_ill(found_here) && found_here.id != DiagnosisId::no_route);
         // Postfix would stop here.
         if (!any_ill) break;
     }

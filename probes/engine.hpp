@@ -38,6 +38,11 @@ struct ProbeRequest {
     bool ask_sizes = false;         // see ProbePlan
     // Set: probe just this endpoint (an observation named it) and resolve nothing.
     std::optional<Endpoint> only;
+    // Set: of the servers that the next hop leads to, only these.
+    std::optional<std::vector<IpAddress>> among;
+    // Nobody asked for this next hop by name: what its name leads to is narrowed to what smtp(8)
+    // would use (inet_protocols; never this host itself, see without_own()).
+    bool as_postfix = false;
     // Decides for each endpoint whether it may be probed now, what it may be asked to bear and what
     // is known of its path already. None: a person's own probe, up to
     // Settings::Probe::max_connections.

@@ -275,6 +275,11 @@ std::optional<IpAddress> chosen_source(const IpAddress& destination) {
     return local_address_of(socket.get());
 }
 
+bool is_own_address(const IpAddress& address) {
+    // The kernel takes "unspecified" for this host, and sends from 127.0.0.1 to all of 127.0.0.0/8.
+    return address.is_loopback() || address.is_unspecified() || chosen_source(address) == address;
+}
+
 std::optional<PathMtu> current_route_mtu(const IpAddress& destination,
                                          const std::optional<IpAddress>& source) {
     const bool v4 = destination.family() == IpFamily::v4;

@@ -277,7 +277,11 @@ std::vector<ProbeWish> Observer::learned(const RouteLearned& notice, CacheChange
     place.verbatim = route.verbatim;
     places_.note(place);
     change.routes.push_back(std::move(route));
-    if (cache_.next_hop(place.next_hop)) return {};
+    if (auto known = cache_.next_hop(place.next_hop)) {
+        // Postfix itself says that it goes by this name.
+        if (std::exchange(known->seen_only, false)) change.next_hops.push_back(std::move(*known));
+        return {};
+    }
     return {{std::move(place), ProbeReason::verdict_wanted}};
 }
 
@@ -312,7 +316,8 @@ std::vector<ProbeWish> Observer::failed(const FailureSeen& notice) {
     if (!notice.endpoint.address.is_unspecified()) place.peer = notice.endpoint;
     if (const auto next_hop = parse_next_hop(notice.next_hop)) {
         place.next_hop = to_string(*next_hop);
-        place.assumed = !places_.find(place.next_hop) && !cache_.next_hop(place.next_hop);
+        const auto seen = places_.find(place.next_hop);
+        place.assumed = (!seen || seen->assumed) && !cache_.next_hop(place.next_hop);
     } else if (place.peer) {
         if (const auto known = cache_.endpoint(place.peer->address, place.peer->port);
             known && !known->next_hops.empty())

@@ -30,4 +30,16 @@ std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
     return parse_tls_level(word);
 }
 
+std::optional<IpFamily> postfix_family() {
+    const auto printed = postconf("", {"-x", "inet_protocols"});
+    if (!printed) return std::nullopt;
+    const auto parameters = parse_parameters(*printed);
+    const auto found = parameters.find("inet_protocols");
+    const auto words =
+        found == parameters.end() ? std::vector<std::string>{} : list_items(found->second);
+    if (words == std::vector<std::string>{"ipv4"}) return IpFamily::v4;
+    if (words == std::vector<std::string>{"ipv6"}) return IpFamily::v6;
+    return std::nullopt;
+}
+
 }  // namespace postfathom

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TLS level that this host's Postfix has for a next hop: postconf(1) and postmap(1) are asked.
+// What this host's Postfix has for its deliveries, its TLS level for a next hop and its protocols:
+// postconf(1) and postmap(1) are asked.
 #pragma once
 
 #include <optional>
 #include <string>
 
+#include "lib/base/units.hpp"
 #include "lib/diagnosis/tls_floor.hpp"
 
 namespace postfathom {
@@ -13,5 +15,9 @@ namespace postfathom {
 // cannot be asked: then nothing is known, rather than a level that may be too low.
 std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
                                           const std::string& own_tables_socket);
+
+// inet_protocols: the one family that Postfix uses; nothing where it uses both, or there is no
+// Postfix. Blocks as the above.
+std::optional<IpFamily> postfix_family();
 
 }  // namespace postfathom

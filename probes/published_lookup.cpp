@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/log.hpp"
+#include "lib/destination/internal_address.hpp"
 #include "lib/net/deadline.hpp"
 #include "probes/https_get.hpp"
 #include "probes/mta_sts.hpp"
@@ -35,6 +36,13 @@ asio::awaitable<std::optional<MtaStsPolicy>> PublishedLookup::mta_sts(std::strin
     const auto found = co_await resolver_.resolve(place, std::nullopt, text_limit);
     if (!found) co_return std::nullopt;
     file.addresses = found->hosts.front().addresses;
+    // The domain's owner chooses the address, and Postfix never goes there: not into our own
+    // network.
+    std::erase_if(file.addresses, is_internal);
+    if (file.addresses.empty()) {
+        log::debug("{}: {} has no public address; its policy is not asked for", domain, file.host);
+        co_return std::nullopt;
+    }
     const auto body = co_await https_get(std::move(file), std::move(tls), https_limit);
     if (!body) {
         log::debug("{}", body.error().message);

@@ -279,6 +279,7 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         // A name that could not be resolved this time does not make us forget where it led.
         if (record.endpoints.empty() && before) record.endpoints = before->endpoints;
         record.addresses_expire = report.addresses_expire;
+        record.seen_only = place.seen_only;
         if (before) record.tls_seen = before->tls_seen;
         remembered.verdict = record.verdict;
         remembered.change.next_hops.push_back(std::move(record));

@@ -316,7 +316,7 @@ asio::awaitable<Result<Resolution>> Resolver::Impl::by_mx(std::string name, Look
     for (const auto& record : records) {
         auto found = co_await addresses(record.exchange, lookup);
         if (found)
-            resolution.hosts.push_back({record.exchange, std::move(*found)});
+            resolution.hosts.push_back({record.exchange, std::move(*found), record.preference});
         else if (last.code == ErrorCode::not_found)
             last = found.error();
     }
@@ -404,6 +404,17 @@ asio::awaitable<std::vector<std::string>> Resolver::texts(std::string name,
     for (const auto& rdata : answer->records)
         if (auto text = text_of_txt(rdata)) found.push_back(std::move(*text));
     co_return found;
+}
+
+std::vector<ResolvedHost> without_own(std::vector<ResolvedHost> hosts,
+                                      const std::function<bool(const IpAddress&)>& is_own) {
+    const auto own = std::find_if(hosts.begin(), hosts.end(), [&is_own](const ResolvedHost& host) {
+        return std::any_of(host.addresses.begin(), host.addresses.end(), is_own);
+    });
+    if (own == hosts.end()) return hosts;
+    const auto limit = own->preference;  // the best of ours, as they are sorted
+    std::erase_if(hosts, [limit](const ResolvedHost& host) { return host.preference >= limit; });
+    return hosts;
 }
 
 Resolver::Resolver() : impl_(std::make_unique<Impl>()) {}

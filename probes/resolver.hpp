@@ -5,6 +5,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,7 +21,14 @@ namespace postfathom {
 struct ResolvedHost {
     std::string name;                  // MX host, or the name itself; empty for a literal
     std::vector<IpAddress> addresses;  // never empty
+    std::uint16_t preference = 0;      // of its MX record; lower is better
 };
+
+// What smtp(8) goes on to, of what a name led to: where a server is this host itself, it leaves out
+// all that are not better (RFC 5321 section 5.1; src/smtp/smtp_addr.c), since the mail would loop.
+// A name whose owner says that it leads to us, or to 127.0.0.1, must not make us connect there.
+std::vector<ResolvedHost> without_own(std::vector<ResolvedHost> hosts,
+                                      const std::function<bool(const IpAddress&)>& is_own);
 
 struct Resolution {
     std::vector<ResolvedHost> hosts;  // best preference first; never empty

@@ -41,6 +41,8 @@ struct ProbePlace {
     // `next_hop` is only the recipient's domain, taken as Postfix does when no route says
     // otherwise. It holds when `peer` is among its addresses; else the peer alone is probed.
     bool assumed = false;
+    // See NextHopRecord. Of the name's servers only the peer and those known are probed.
+    bool seen_only = false;
 
     // One probe at a time per key.
     std::string key() const;

@@ -258,6 +258,7 @@ NextHopRecord read_next_hop(JsonFields& fields) {
     record.endpoints = decode_endpoints(fields);
     record.addresses_expire = fields.optional_time("addresses_expire");
     record.tls_seen = fields.optional_time("tls_seen");
+    record.seen_only = fields.flag("seen_only");
     return record;
 }
 
@@ -314,6 +315,7 @@ std::string encode(const NextHopRecord& record) {
     if (record.addresses_expire)
         object["addresses_expire"] = milliseconds(*record.addresses_expire);
     if (record.tls_seen) object["tls_seen"] = milliseconds(*record.tls_seen);
+    if (record.seen_only) object["seen_only"] = true;
     return json::serialize(object);
 }
 

@@ -101,6 +101,9 @@ struct NextHopRecord {
     // When Postfix last told of a TLS handshake with one of its servers that was completed
     // (TLSRPT).
     std::optional<WallTime> tls_seen{};
+    // Only deliveries in the log speak for it, which name servers and no next hop: of those that
+    // the name leads to, only the ones that Postfix was seen to use are probed, `endpoints`.
+    bool seen_only = false;
     bool operator==(const NextHopRecord&) const = default;
 };
 

@@ -338,10 +338,19 @@ json::value published_json(const std::optional<PublishedTls>& published, TlsLeve
 }  // namespace
 
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint) {
+    // An address of a family that this host does not have costs Postfix no time and mail nothing, as
+    // long as there is another one.
+    const auto no_way = [](const Diagnosis& diagnosis) {
+        return diagnosis.id == DiagnosisId::no_route;
+    };
     const Diagnosis* worst_so_far = nullptr;
-    for (const auto& endpoint : endpoints)
-        if (!worst_so_far || endpoint.verdict.diagnosis.severity > worst_so_far->severity)
-            worst_so_far = &endpoint.verdict.diagnosis;
+    for (const auto& endpoint : endpoints) {
+        const auto& found = endpoint.verdict.diagnosis;
+        const bool instead = worst_so_far && no_way(*worst_so_far) && !no_way(found);
+        const bool beside = worst_so_far && no_way(found);
+        if (!worst_so_far || instead || (!beside && found.severity > worst_so_far->severity))
+            worst_so_far = &found;
+    }
     return worst_so_far ? *worst_so_far : no_endpoint;
 }
 

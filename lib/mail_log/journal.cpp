@@ -55,9 +55,12 @@ struct Begin {
 
 Result<Program> run_journalctl(const Begin& begin) {
     std::vector<std::string> words{
-        "journalctl",    "--follow",
-        "--quiet",       "--no-pager",
-        "--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_HOSTNAME"};
+        "journalctl",
+        "--follow",
+        "--quiet",
+        "--no-pager",
+        "--output=json",
+        "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_HOSTNAME"};
     // journalctl takes one of the two.
     if (begin.since)
         words.push_back(fmt::format("--since=@{}", *begin.since));

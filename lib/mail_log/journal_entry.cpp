@@ -63,6 +63,18 @@ std::optional<std::string> pid_of(const json::object& entry) {
     return std::nullopt;
 }
 
+// Who may log in to this host may write to its journal in any program's name, but not in another
+// user's: mail servers run as system users (UID_MIN and UID_MAX of login.defs(5), as Debian has
+// them).
+bool of_a_person(const json::object& entry) {
+    constexpr std::uint32_t first = 1000;
+    constexpr std::uint32_t last = 60'000;
+    const auto text = field(entry, "_UID").value_or("");
+    std::string_view rest = text;
+    const auto uid = take_number<std::uint32_t>(rest);
+    return uid && rest.empty() && *uid >= first && *uid <= last;
+}
+
 bool one_word(std::string_view text) {
     return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) <= ' ' || c == ':' || c == '[';
@@ -99,7 +111,7 @@ std::optional<JournalEntry> parse_journal_entry(std::string_view text) {
     const auto stamp = microseconds ? stamp_of(*microseconds) : std::nullopt;
     const auto tag = field(*entry, "SYSLOG_IDENTIFIER");
     auto message = field(*entry, "MESSAGE");
-    if (!stamp || !tag || !message || !one_word(*tag)) return std::nullopt;
+    if (!stamp || !tag || !message || !one_word(*tag) || of_a_person(*entry)) return std::nullopt;
     const auto pid = pid_of(*entry);
     const auto host = field(*entry, "_HOSTNAME").value_or("localhost");
     message->resize(std::min(message->find('\n'), message->size()));

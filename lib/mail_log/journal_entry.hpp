@@ -18,7 +18,7 @@ struct JournalEntry {
     bool operator==(const JournalEntry&) const = default;
 };
 
-// Nothing when it is no such object, or has no text or writer.
+// Nothing when it is no such object, has no text or writer, or was written by a person's account.
 std::optional<JournalEntry> parse_journal_entry(std::string_view json);
 
 // Whether a text may be handed to journalctl as a cursor.

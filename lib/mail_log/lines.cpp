@@ -102,6 +102,9 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
     if (!recipient) return std::nullopt;
     if (take(text, ", orig_to=<") && !take_recipient(text)) return std::nullopt;
     if (!take(text, ", relay=")) return std::nullopt;
+    // Without quotes (info_log_addr_form = internal) a recipient may hold a whole outcome of its
+    // own, and only the last one is Postfix's: rather none than a stranger's.
+    if (text.find(">, relay=") != text.npos) return std::nullopt;
     auto relay = take_until(text, ", ");
     const auto between = take_until(text, "dsn=");  // our own program's numbers, no foreign text
     if (!relay || !between || between->find('(') != between->npos) return std::nullopt;

@@ -31,7 +31,7 @@ cleanup() {
     done
   fi
   [ -z "${mounted:-}" ] || umount "$mounted" || true
-  ip netns del "$name" 2>/dev/null || true
+  for file in "$name" ${outside:-}; do ip netns del "$file" 2>/dev/null || true; done
   rm -rf "$work" "/etc/netns/$name"
 }
 fail() { echo "FAILED: $*"; exit 1; }
@@ -41,6 +41,7 @@ configure() {
   cat >"$work/postfathom.toml" <<CONF
 [cache]
 directory = "$work/cache"
+${cache_lines:-}
 [notice]
 socket = "$work/notice.sock"
 [admin]
@@ -90,6 +91,34 @@ mail_host_up() {
   ip netns exec "$name" smtp-sink -u postfix -D "$sink" :25 200 >"$work/sink.out" 2>&1 &
   pids+=($!)
   start_postfix
+}
+
+# outside_up ADDRESS...: a namespace $outside behind the link "wan", which leads to all the world, with these addresses in it.
+outside_up() {
+  local address
+  outside=$name-out
+  ip netns add "$outside"
+  ip netns exec "$outside" ip link set lo up
+  wan_up
+  for address; do
+    case $address in
+      *:*) ip netns exec "$outside" ip -6 addr add "$address/128" dev lo nodad ;;
+      *) ip netns exec "$outside" ip addr add "$address/32" dev lo ;;
+    esac
+  done
+}
+wan_up() {
+  local side
+  run ip link add wan type veth peer name far netns "$outside"
+  for side in "$name wan 1 2" "$outside far 2 1"; do
+    # shellcheck disable=SC2086
+    set -- $side
+    ip netns exec "$1" ip link set "$2" up
+    ip netns exec "$1" ip addr add "198.51.100.$3/24" dev "$2"
+    ip netns exec "$1" ip -6 addr add "2001:db8:1::$3/64" dev "$2" nodad
+    ip netns exec "$1" ip route add default via "198.51.100.$4" dev "$2"
+    ip netns exec "$1" ip -6 route add default via "2001:db8:1::$4" dev "$2"
+  done
 }
 
 socket_of() {

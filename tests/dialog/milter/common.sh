@@ -48,9 +48,10 @@ TOML
   socket=$1
 }
 start_milter() {
-  "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
+  # RUN_UNDER: valgrind, see CMakeLists.txt.
+  ${RUN_UNDER:-} "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
   milter_pid=$!
-  wait_for 10 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
+  wait_for 30 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
 }
 read_again() {  # SIGHUP, and waits for the milter's word on it
   local before

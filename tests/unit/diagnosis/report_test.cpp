@@ -242,6 +242,23 @@ TEST_CASE("the worst endpoint speaks for the destination, the first of equals") 
     CHECK(worst(endpoints, none).summary == "b");
 }
 
+TEST_CASE("an address of a family that this host lacks does not speak for a destination with others") {
+    const auto at = [](DiagnosisId id, Severity severity) {
+        EndpointReport report;
+        report.verdict.diagnosis.id = id;
+        report.verdict.diagnosis.severity = severity;
+        return report;
+    };
+    const auto no_way = at(DiagnosisId::no_route, Severity::critical);
+    const auto well = at(DiagnosisId::healthy, Severity::ok);
+    const auto stalled = at(DiagnosisId::peer_stall, Severity::critical);
+    CHECK(worst({no_way, well}, {}).id == DiagnosisId::healthy);
+    CHECK(worst({well, no_way}, {}).id == DiagnosisId::healthy);
+    CHECK(worst({no_way, no_way, well, stalled}, {}).id == DiagnosisId::peer_stall);
+    CHECK(worst({stalled, no_way}, {}).id == DiagnosisId::peer_stall);
+    CHECK(worst({no_way, no_way}, {}).id == DiagnosisId::no_route);
+}
+
 TEST_CASE("exit status follows the monitoring convention") {
     Diagnosis diagnosis;
     for (const auto& [severity, status] : {std::pair{Severity::ok, 0},

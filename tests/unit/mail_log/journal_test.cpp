@@ -140,6 +140,11 @@ TEST_CASE("fields of all shapes") {
          ""},
         {R"({"__REALTIME_TIMESTAMP":"0","SYSLOG_IDENTIFIER":"a b","MESSAGE":"x"})", ""},
         {R"({"__REALTIME_TIMESTAMP":"0","MESSAGE":"x"})", ""},
+        // The kernel tells who wrote it; a name can be borrowed.
+        {entry("\"x\",\"_UID\":\"104\""), "1970-01-01T00:00:00.000000+00:00 localhost t: x"},
+        {entry("\"x\",\"_UID\":\"65534\""), "1970-01-01T00:00:00.000000+00:00 localhost t: x"},
+        {entry("\"x\",\"_UID\":\"1000\""), ""},
+        {entry("\"x\",\"_UID\":\"60000\""), ""},
     };
     for (const auto& c : cases) {
         CAPTURE(c.json);

@@ -167,6 +167,19 @@ TEST_CASE("a recipient cannot forge the rest of its line") {
         event("45952A7814D: to=<\"a\\\">, relay=evil[192.0.2.66]:25, \"@example.org>, relay=none, "
               "delay=5, dsn=4.4.1, status=deferred (x)") ==
         "45952A7814D status deferred 4.4.1 domain=example.org relay=- trouble=- peer=- | x");
+    // Postfix before 3.5, or with info_log_addr_form = internal, quotes nothing.
+    for (const auto* forged :
+         {"a>, relay=evil[192.0.2.66]:25, delay=1, delays=0/0/0/0, dsn=4.4.1, status=deferred "
+          "(connect to evil[192.0.2.66]:25: Connection timed out)",
+          "\"q\" a>, relay=evil[192.0.2.66]:25, delay=1, dsn=4.4.1, status=deferred (connect to "
+          "evil[192.0.2.66]:25: Connection timed out)",
+          "a>, orig_to=<b>, relay=evil[192.0.2.66]:25, delay=1, dsn=4.4.1, status=deferred (x"}) {
+        CAPTURE(forged);
+        const auto line = "45952A7814D: to=<" + std::string(forged) +
+                          "@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=5, "
+                          "dsn=2.0.0, status=sent (250 ok)";
+        CHECK(event(line) == "-");
+    }
     // A server's reply stays a reply.
     CHECK(event("45952A7814D: to=<you@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=5, "
                 "dsn=4.7.5, status=deferred (host mx.example.org[192.0.2.1] said: 451 4.7.5 Cannot "

@@ -160,6 +160,61 @@ TEST_CASE("a domain whose servers are others is not probed in the relay's place"
     REQUIRE(bench.cache.endpoint(test_endpoint().address, 25));
 }
 
+// Whoever is to have our bounce may name our relay in his MX records, and a victim beside it.
+TEST_CASE("for a domain that the log alone speaks for, only servers that Postfix used are probed") {
+    Bench bench;
+    const auto& used = test_endpoint().address;
+    const std::optional<std::vector<IpAddress>> among{{used}};
+    bench.world.addresses = {*IpAddress::parse("10.9.9.9"), used};
+    bench.fail_delivery();
+    bench.settle();
+    REQUIRE(bench.world.probed.size() == 1);
+    CHECK(to_string(bench.world.probed[0].next_hop) == "example.net");
+    CHECK(bench.world.probed[0].as_postfix);
+    CHECK(bench.world.probed[0].among == among);
+    REQUIRE(bench.cache.next_hop("example.net"));
+    CHECK(bench.cache.next_hop("example.net")->seen_only);
+
+    const auto probe_again = [&]() -> const ProbeRequest& {
+        auto& known = bench.cache.next_hops.at("example.net");
+        known.verdict.measured_at -= bench.settings.cache.age.ill_refresh + 1s;
+        bench.daemon->refresh();
+        bench.settle();
+        return bench.world.probed.back();
+    };
+    SUBCASE("later as well, and when policyd asks") {
+        CHECK(probe_again().among == among);
+        CHECK(bench.world.probed.size() == 2);
+        bench.cache.next_hops.at("example.net").verdict.measured_at = WallTime{};
+        bench.daemon->on_notice(encode(Notice{VerdictWanted{"example.net"}}));
+        bench.settle();
+        REQUIRE(bench.world.probed.size() == 3);
+        CHECK(bench.world.probed[2].among == among);
+    }
+    SUBCASE("until Postfix says that its mail goes by that name") {
+        RouteRecord route;
+        route.domain = route.next_hop = route.verbatim = "example.net";
+        route.transport = "smtp";
+        bench.daemon->on_notice(encode(Notice{RouteLearned{route}}));
+        CHECK_FALSE(bench.cache.next_hop("example.net")->seen_only);
+        CHECK_FALSE(probe_again().among);
+    }
+    SUBCASE("or a person does") {
+        CHECK(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+        bench.settle();
+        CHECK_FALSE(bench.world.probed.back().among);
+        CHECK_FALSE(bench.world.probed.back().as_postfix);
+        CHECK_FALSE(bench.cache.next_hop("example.net")->seen_only);
+    }
+    SUBCASE("or the configuration does") {
+        bench.settings.routes.push_back({"example.com", "example.net", "example.net"});
+        bench.daemon->reload(bench.settings, [&bench](ProbeRequest request, ProgressSink) {
+            return probe_world(&bench.world, std::move(request));
+        });
+        CHECK_FALSE(probe_again().among);
+    }
+}
+
 TEST_CASE("the server that failed is probed by itself when the probe of the next hop left it out") {
     Bench bench;
     bench.world.addresses = {test_endpoint().address};
