@@ -191,7 +191,7 @@ std::optional<int> run(Session& session, asio::awaitable<void> work) {
     asio::co_spawn(
         session.io, std::move(work),
         asio::bind_cancellation_slot(session.stop.slot(), [&session](std::exception_ptr thrown) {
-            session.thrown = thrown;
+            session.thrown = std::move(thrown);
             session.signals.cancel();
         }));
     session.io.run();

@@ -425,8 +425,10 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
         report.endpoints.push_back(co_await impl_->probe(plan, *tls, request.floor, progress));
         if (turn) turn->end(report.endpoints.back().evidence);
         const auto& found_here = report.endpoints.back().verdict.diagnosis;
-        any_ill = any_ill || (is_ill(found_here) && found_here.id != DiagnosisId::no_route);
-        // Postfix would stop here.
+        // Postfix goes on from an address that this host has no way to, and stops at one that is
+        // well.
+        if (found_here.id == DiagnosisId::no_route) continue;
+        any_ill = any_ill || is_ill(found_here);
         if (!any_ill) break;
     }
     compare_addresses(report);

@@ -338,8 +338,8 @@ json::value published_json(const std::optional<PublishedTls>& published, TlsLeve
 }  // namespace
 
 Diagnosis worst(const std::vector<EndpointReport>& endpoints, const Diagnosis& no_endpoint) {
-    // An address of a family that this host does not have costs Postfix no time and mail nothing, as
-    // long as there is another one.
+    // An address of a family that this host does not have costs Postfix no time and mail nothing,
+    // as long as there is another one.
     const auto no_way = [](const Diagnosis& diagnosis) {
         return diagnosis.id == DiagnosisId::no_route;
     };

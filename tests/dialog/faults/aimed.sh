@@ -133,7 +133,7 @@ chmod 755 "$work/journal/journalctl"
 sed -e "s|^directory = .*|directory = \"$work/cache-journal\"|" -e "s|^file = .*|source = \"journal\"|" \
   -e "s#$work/\(admin\|notice\|tlsrpt\)#$work/\1-journal#" "$work/postfathom.toml" >"$work/journal.toml"
 mkdir "$work/cache-journal"
-run env PATH="$work/journal:$PATH" "$probed" -c "$work/journal.toml" >>"$work/probed-journal.log" 2>&1 &
+"${in_namespace[@]}" env PATH="$work/journal:$PATH" "$probed" -c "$work/journal.toml" >>"$work/probed-journal.log" 2>&1 &
 pids+=($!)
 ask_journal() { curl -sS --max-time 60 --unix-socket "$work/admin-journal.sock" "$@"; }
 until_true 30 "the second prober answers" ask_journal http://localhost/healthz >/dev/null

@@ -242,7 +242,8 @@ TEST_CASE("the worst endpoint speaks for the destination, the first of equals") 
     CHECK(worst(endpoints, none).summary == "b");
 }
 
-TEST_CASE("an address of a family that this host lacks does not speak for a destination with others") {
+TEST_CASE(
+    "an address of a family that this host lacks does not speak for a destination with others") {
     const auto at = [](DiagnosisId id, Severity severity) {
         EndpointReport report;
         report.verdict.diagnosis.id = id;
