@@ -2,30 +2,40 @@
 # SPDX-License-Identifier: Apache-2.0
 # Each suggestion for a black hole: exactly the printed script is run, mail that was stuck flows over TLS, the printed undo
 # is run, and the host is as it was.
-#   fixes_test.sh BIN_DIR inbound|outbound
+#   fixes_test.sh BIN_DIR inbound|outbound [iptables]
+# iptables: on a host that has no nft, and on a router with iptables.
 set -euo pipefail
 # shellcheck source=tests/lab/test.sh
 . "$(dirname "$0")/test.sh"
-direction=$2
+direction=$2 firewall=${3:-nft}
+command -v iptables-save >/dev/null || [ "$firewall" = nft ] || { echo "skipped: iptables is not installed"; exit 77; }
 lab_test black-hole "$1"
+[ "$firewall" = nft ] || LAB_HIDDEN=/usr/sbin/nft  # used by lib.sh
+case $direction-$firewall in
+  *-iptables) kinds=(mss-clamp-host mss-clamp-iptables) ;;
+  inbound-*) kinds=(tunnel-mtu route-mtu route-advmss mss-clamp-host mss-clamp-nft) ;;
+  outbound-*) kinds=(route-mtu mss-clamp-host mss-clamp-nft tcp-mtu-probing) ;;
+esac
 case $direction in
-  inbound) kinds=(tunnel-mtu route-mtu route-advmss mss-clamp-host mss-clamp-nft) ;;
   outbound)
-    kinds=(route-mtu mss-clamp-host mss-clamp-nft tcp-mtu-probing)
     # The hole is where the mail goes to.
     lab_exec router2 ip route replace default via 198.51.100.1
     lab_exec router1 ip route replace default via 198.51.100.2 mtu 1400
     ;;
 esac
 
-host_of() { case $1 in mss-clamp-nft) echo router1 ;; *) echo sender ;; esac; }
+host_of() { case $1 in mss-clamp-nft|mss-clamp-iptables) echo router1 ;; *) echo sender ;; esac; }
 # What the suggestions may change. Addresses of packets that were counted are no state of the host.
 state() {
   local host=$1
   lab_exec "$host" ip -o link show | sed 's/\(mtu [0-9]*\).*/\1/'
   lab_exec "$host" ip -4 route show
   lab_exec "$host" ip -6 route show
-  lab_exec "$host" nft -s list ruleset
+  case $firewall in
+    nft) lab_exec "$host" nft -s list ruleset ;;
+    # Rules: an empty table stays when the first one in it goes.
+    iptables) lab_exec "$host" iptables-save | grep '^-' || true ;;
+  esac
   lab_exec "$host" sysctl net.ipv4.tcp_mtu_probing
   postconf -c "$LAB_DIR/sender/config" -n
   postconf -c "$LAB_DIR/sender/config" -M

@@ -354,10 +354,14 @@ socket = "$dir/run/admin.sock"
 CONF
 }
 
-# postfathom_daemon NAME: runs one daemon in the sender's namespace.
+# postfathom_daemon NAME: runs one daemon in the sender's namespace. LAB_HIDDEN is a program that this host shall not
+# have: `ip netns exec` gives each daemon mounts of its own.
 postfathom_daemon() {
   local name=$1 dir=$LAB_DIR/postfathom
-  MAIL_CONFIG=$LAB_DIR/sender/config ip netns exec "$(lab_namespace sender)" setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
+  # shellcheck disable=SC2016  # the inner shell expands these
+  MAIL_CONFIG=$LAB_DIR/sender/config ip netns exec "$(lab_namespace sender)" \
+    sh -c '[ -z "$1" ] || mount --bind /dev/null "$1"; shift; exec "$@"' sh "${LAB_HIDDEN:-}" \
+    setpriv --reuid="$lab_user" --regid=nogroup --clear-groups --no-new-privs \
     "$dir/bin/postfathom-$name" -c "$dir/postfathom.toml" \
     </dev/null >>"$dir/$name.log" 2>&1 &
   echo $! >"$dir/$name.pid"
