@@ -5,6 +5,7 @@
 
 #include "cli/daemon_answer.hpp"
 #include "cli/story_text.hpp"
+#include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {
 
@@ -186,7 +187,8 @@ std::string destination_story(const json::value& known) {
                        "  the evidence is not kept any more; to have it: postfathom probe '{}'\n",
                        text(known, "next_hop"));
     tell_past(out, known);
-    tell_remedy(out, known, report);
+    story = folded(story);
+    tell_remedy(std::back_inserter(story), known, report);
     return story;
 }
 

@@ -164,9 +164,10 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
         return 0;
     }
     fmt::print(stderr, "postfathom: nothing is known of {}{}\n", options.subject,
-               daemon ? ": neither postfathom-probed nor the end of the mail log tells of it"
+               daemon ? ": neither postfathom-probed nor the end of the mail log tells of it; an "
+                        "older log: --log FILE"
                       : ": the end of the mail log does not tell of it, and postfathom-probed is "
-                        "not running");
+                        "not running; an older log: --log FILE");
     return daemon ? exit_not_known : exit_unavailable;
 }
 

@@ -6,9 +6,11 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cli/commands.hpp"
+#include "lib/base/text.hpp"
 #include "lib/config/load.hpp"
 
 namespace {
@@ -76,10 +78,10 @@ void add_probe(CommandLine& line) {
     command->add_option("--ca-file", options.ca_file, "PEM file with trust anchors");
     command
         ->add_option("--hello-bytes", options.hello_bytes,
-                     "send a ClientHello of so many bytes, as a program that fails does")
+                     "Send a ClientHello of so many bytes, as a program that fails does")
         ->check(CLI::Range(1, 16384));
     command->add_flag("--sizes", options.sizes,
-                      "ask with requests of sizes that middleboxes are known to drop");
+                      "Ask with requests of sizes that middleboxes are known to drop");
     command->add_option("--source", options.source, "Local address to probe from");
     auto* v4 = command->add_flag("-4", options.v4, "IPv4 only");
     command->add_flag("-6", options.v6, "IPv6 only")->excludes(v4);
@@ -122,6 +124,9 @@ void add_list(CommandLine& line) {
     command->add_flag("--names", options->names, "Print nothing but the next hops");
     add_json(command, options->json);
     command->footer(
+        "With severity, how old that is (fresh, stale: still used, expired: says nothing any "
+        "more),\n"
+        "since when, and the verdict.\n\n"
         "Examples:\n"
         "  postfathom list\n"
         "  postfathom list --clients --json");
@@ -369,7 +374,12 @@ void add_config(CommandLine& line) {
     check->add_option("file", options->file, "The file")->required();
     auto* show = command->add_subcommand("show", "Print every setting with its effective value");
     add_json(show, options->json);
+    check->footer("");  // not that of the command
+    show->footer("");
     command->footer(
+        "Faults of a file are told with line, what was found and what was expected. A setting "
+        "that\n"
+        "no file has is shown with its default.\n\n"
         "Examples:\n"
         "  postfathom config check /etc/postfathom/postfathom.toml\n"
         "  postfathom config show");
@@ -378,6 +388,19 @@ void add_config(CommandLine& line) {
     line.commands.push_back({show, [options](const Settings& settings) {
                                  return run_config_show(settings, options->json);
                              }});
+}
+
+// Of a command line that is wrong.
+std::string what_to_do(const CommandLine& line, const CLI::ParseError& error) {
+    const auto named = line.app.get_subcommands();
+    std::string name = "postfathom";
+    if (!named.empty()) name += " " + named.front()->get_name();
+    std::string what = error.what();
+    if (const auto left = line.app.remaining(); named.empty() && !left.empty())
+        what = fmt::format("there is no command \"{}\"", printable(left.front()));
+    else if (named.empty() && error.get_name() == "RequiredError")
+        what = "which command? When mail is stuck: postfathom queue";
+    return fmt::format("{}: {}\nMore: {} --help\n", name, what, name);
 }
 
 int run(const CommandLine& line) {
@@ -419,9 +442,10 @@ int main(int argc, char** argv) {
     add_config(line);
     try {
         line.app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {  // --help, --version
+        return line.app.exit(asked);
     } catch (const CLI::ParseError& error) {
-        const bool asked_for_help = line.app.exit(error) == 0;
-        if (asked_for_help) return 0;
+        fmt::print(stderr, "{}", what_to_do(line, error));
         const auto* command = line.chosen();
         return command != nullptr && command->for_monitoring ? exit_could_not_tell : exit_usage;
     }

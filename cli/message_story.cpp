@@ -10,6 +10,7 @@
 #include "cli/daemon_answer.hpp"
 #include "cli/story_text.hpp"
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {
 
@@ -167,6 +168,7 @@ std::string message_story(const json::value& story, const QueueTimes& times) {
     }
     if (attempts.empty()) fmt::format_to(out, "\n  no attempt to deliver it is in the log yet\n");
     tell_next(out, story, times);
+    words = folded(words);
 
     for (const auto& known : list(story, "destinations"))
         fmt::format_to(out, "\nWhat is known of {}", destination_story(known));

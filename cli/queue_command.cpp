@@ -132,7 +132,10 @@ int read_live(const QueueOptions& options, QueueListing& listing, bool& cut) {
                       exit_no_input);
     listing.end();
     cut = end->cut;
-    const auto words_of_postqueue = printable(trim(end->error), 1024);
+    auto words_of_postqueue = printable(trim(end->error), 1024);
+    if (words_of_postqueue.find("ermission denied") != std::string::npos)
+        words_of_postqueue +=
+            "; run this as root, or as a user that authorized_mailq_users of Postfix lets";
     if (end->status != 0 && !end->cut)
         return cannot(
             fmt::format("postqueue -j ended with status {}: {}", end->status,

@@ -153,7 +153,8 @@ std::string to_text(const QueueView& view, WallTime now, bool colour) {
     out += totals(view);
     const bool ill = std::any_of(view.rows.begin(), view.rows.end(),
                                  [](const auto& row) { return !suggestion_of(row).is_null(); });
-    if (ill) out += "All of a next hop, with how to verify and to undo: postfathom show NEXTHOP\n";
+    if (ill)
+        out += "All of a next hop, with how to verify and to undo: postfathom suggest NEXTHOP\n";
     return out;
 }
 

@@ -2,6 +2,7 @@
 // postfathom show, list and watch: what postfathom-probed knows, asked over its admin socket.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 
@@ -10,6 +11,7 @@
 #include "cli/terminal.hpp"
 #include "lib/base/text.hpp"
 #include "lib/diagnosis/layout.hpp"
+#include "lib/diagnosis/suggestion.hpp"
 #include "lib/net/admin_client.hpp"
 
 namespace postfathom {
@@ -54,6 +56,8 @@ void print_cost(const json::value& endpoint) {
         fmt::print("    it asked us to come again later: {}\n", said);
 }
 
+void print_folded(const std::string& line) { fmt::print("{}\n", folded(line)); }
+
 void print_endpoint(const json::value& endpoint) {
     const auto name = text(endpoint, "name");
     fmt::print("\n  {}[{}]:{} ({})\n", name, text(endpoint, "address"), text(endpoint, "port"),
@@ -69,33 +73,18 @@ void print_endpoint(const json::value& endpoint) {
                    text(handshake, "protocol").empty() ? "" : ", ", text(handshake, "protocol"));
     for (const auto& attempt : list(endpoint, "attempts")) print_attempt(attempt);
     const auto& diagnosis = member(endpoint, "diagnosis");
-    fmt::print("    {}: {}\n", text(diagnosis, "id"), text(diagnosis, "summary"));
+    print_folded(fmt::format("    {}: {}", text(diagnosis, "id"), text(diagnosis, "summary")));
     std::string ruled_out;
     for (const auto& id : list(diagnosis, "ruled_out"))
         ruled_out += (ruled_out.empty() ? "" : ", ") + text_of(id);
-    if (!ruled_out.empty()) fmt::print("    ruled out: {}\n", ruled_out);
+    if (!ruled_out.empty()) print_folded("    ruled out: " + ruled_out);
     for (const auto& finding : list(endpoint, "findings"))
         if (text(finding, "id") != text(diagnosis, "id"))
-            fmt::print("    also {} ({}): {}\n", text(finding, "id"), text(finding, "severity"),
-                       text(finding, "summary"));
+            print_folded(fmt::format("    also {} ({}): {}", text(finding, "id"),
+                                     text(finding, "severity"), text(finding, "summary")));
     for (const auto& note : list(endpoint, "notes"))
-        fmt::print("    note: {}\n", text(note, "text"));
+        print_folded("    note: " + text(note, "text"));
     print_cost(endpoint);
-}
-
-void print_lines(const char* title, const json::array& lines) {
-    if (lines.empty()) return;
-    fmt::print("    {}\n", title);
-    for (const auto& line : lines) fmt::print("      {}\n", text_of(line));
-}
-
-void print_suggestion(const json::value& suggestion) {
-    fmt::print("\n  Suggestion: {} ({}){}\n", text(suggestion, "kind"), text(suggestion, "scope"),
-               flag(suggestion, "proven") ? ", proven by a counter-probe" : "");
-    fmt::print("    {}\n", text(suggestion, "why"));
-    print_lines("apply:", list(suggestion, "commands"));
-    print_lines("verify:", list(suggestion, "verify"));
-    print_lines("undo:", list(suggestion, "undo"));
 }
 
 // "1400 exact", "1280 or more, below 1500".
@@ -162,7 +151,19 @@ void print_destination(const json::value& known) {
     for (const auto& held_back : list(report, "held_back"))
         fmt::print("\n  {} {}; it is not probed before {}\n", text(held_back, "endpoint"),
                    text(held_back, "why"), text(held_back, "until"));
-    for (const auto& suggestion : list(report, "suggestions")) print_suggestion(suggestion);
+    std::size_t number = 0;
+    for (const auto& value : list(report, "suggestions"))
+        if (const auto suggestion = parse_suggestion(value))
+            fmt::print("\n{}", to_text(*suggestion, ++number, coloured()));
+}
+
+// Of the column; a longer name pushes its own line aside.
+std::size_t widest_name(const json::array& destinations) {
+    constexpr std::size_t least = std::string_view("DESTINATION").size();
+    constexpr std::size_t most = 40;
+    std::size_t width = least;
+    for (const auto& known : destinations) width = std::max(width, text(known, "next_hop").size());
+    return std::min(width, most);
 }
 
 std::string event_line(const json::value& event) {
@@ -205,11 +206,13 @@ int run_list(const ShowOptions& options, const Settings& settings) {
     const bool colour = coloured();
     std::string after;
     bool titled = false;
+    std::size_t width = 0;
     do {
         const auto asked =
             ask_daemon(settings, "/v1/destinations?limit=1000&after=" + percent_encoded(after));
         if (!asked.body) return asked.exit_status;
         const auto page = parse_answer(*asked.body);
+        if (!titled) width = widest_name(list(page, "destinations"));
         for (const auto& known : list(page, "destinations")) {
             if (options.names || options.json) {
                 fmt::print("{}\n",
@@ -218,12 +221,12 @@ int run_list(const ShowOptions& options, const Settings& settings) {
             }
             if (!titled)
                 fmt::print("{}\n",
-                           painted(fmt::format("{:<40} {:<9} {:<8} {:<21} {}", "DESTINATION",
-                                               "SEVERITY", "AGE", "SINCE", "VERDICT"),
+                           painted(fmt::format("{:<{}}  {:<9} {:<8} {:<21} {}", "DESTINATION",
+                                               width, "SEVERITY", "AGE", "SINCE", "VERDICT"),
                                    Paint::bold, colour));
             titled = true;
             const auto& verdict = member(known, "verdict");
-            fmt::print("{:<40} {} {:<8} {:<21} {}\n", text(known, "next_hop"),
+            fmt::print("{:<{}}  {} {:<8} {:<21} {}\n", text(known, "next_hop"), width,
                        painted(fmt::format("{:<9}", text(verdict, "severity")),
                                paint_of_verdict(verdict), colour),
                        text(known, "freshness"), text(verdict, "since"), text(verdict, "summary"));

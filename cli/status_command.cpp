@@ -64,6 +64,19 @@ void print_line(std::string_view what, const std::string& words) {
     fmt::print("{:<24} {}\n", what, words);
 }
 
+// "1 next hop", "2 next hops".
+std::string counted(const json::value& object, std::string_view name, std::string_view what) {
+    const auto count = text(object, name);
+    return fmt::format("{} {}{}", count, what, count == "1" ? "" : "s");
+}
+
+std::string bytes_in_words(const std::string& bytes) {
+    const auto count = std::strtoull(bytes.c_str(), nullptr, 10);
+    if (count < 10'000) return fmt::format("{} bytes", count);
+    if (count < 10ULL << 20) return fmt::format("{} KiB", count >> 10);
+    return fmt::format("{} MiB", count >> 20);
+}
+
 std::string uptime_in_words(const json::value& status) {
     const auto seconds = std::strtoull(text(status, "uptime").c_str(), nullptr, 10);
     if (seconds < 120) return fmt::format("{} s", seconds);
@@ -78,11 +91,12 @@ void print_daemon(const json::value& status, bool colour) {
                                                     uptime_in_words(status)));
     const auto& cache = member(status, "cache");
     print_line("cache",
-               fmt::format("{} next hops, {} servers, {} paths, {} routes, {} networks of "
-                           "clients; {} of {} bytes",
-                           text(cache, "destinations"), text(cache, "endpoints"),
-                           text(cache, "paths"), text(cache, "routes"), text(cache, "clients"),
-                           text(cache, "bytes_used"), text(cache, "bytes_limit")));
+               fmt::format("{}, {}, {}, {}, {} of clients; {} of {}",
+                           counted(cache, "destinations", "next hop"),
+                           counted(cache, "endpoints", "server"), counted(cache, "paths", "path"),
+                           counted(cache, "routes", "route"), counted(cache, "clients", "network"),
+                           bytes_in_words(text(cache, "bytes_used")),
+                           bytes_in_words(text(cache, "bytes_limit"))));
     const auto& schedule = member(status, "schedule");
     print_line("probes", fmt::format("{} under way, {} waiting, {} done", text(schedule, "running"),
                                      text(schedule, "queued"), text(schedule, "finished")));
@@ -90,8 +104,9 @@ void print_daemon(const json::value& status, bool colour) {
     const auto last = text(log, "last_line_at");
     print_line(
         "mail log",
-        fmt::format("{}: {} lines, {} deliveries, {} troubles; {}", text(log, "source"),
-                    text(log, "lines"), text(log, "deliveries"), text(log, "troubles"),
+        fmt::format("{}: {}, {}, {} in trouble; {}", text(log, "source"),
+                    counted(log, "lines", "line"), text(log, "deliveries") + " of deliveries",
+                    text(log, "troubles"),
                     last.empty() ? "no line was read since it runs" : "the last line at " + last));
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 
 #include "lib/base/text.hpp"
@@ -65,6 +66,22 @@ std::string wrapped(std::string_view text, std::size_t first_column, std::size_t
         result += word;
         column += word.size();
         line_start = false;
+    }
+    return result;
+}
+
+std::string folded(std::string_view lines) {
+    constexpr std::size_t further = 2;
+    std::string result;
+    bool first = true;
+    for (const auto line : split(lines, '\n')) {
+        if (!first) result += '\n';
+        first = false;
+        const auto indent = std::min(line.find_first_not_of(' '), line.size());
+        if (line.size() <= layout_width)
+            result += line;
+        else
+            result += std::string(indent, ' ') + wrapped(line, indent, indent + further);
     }
     return result;
 }

@@ -22,4 +22,8 @@ std::string severity_in_words(Severity severity);
 // A word longer than a line is cut: it is a peer's, never a command of ours.
 std::string wrapped(std::string_view text, std::size_t first_column, std::size_t indent);
 
+// Lines, of which each that is longer than `layout_width` goes on below, two blanks further in than
+// it began. Not for commands, which have to stay whole.
+std::string folded(std::string_view lines);
+
 }  // namespace postfathom

@@ -76,7 +76,8 @@ Side handshake(const json::value& report) {
         const bool good = outcome == "ok";
         const auto detail = text_at(endpoint, good ? "/handshake/protocol" : "/handshake/reached");
         add(side,
-            name_of(endpoint, endpoints.size()) + outcome + (detail.empty() ? "" : ", " + detail),
+            name_of(endpoint, endpoints.size()) + outcome +
+                (detail.empty() ? "" : (good ? ", " : ", reached ") + detail),
             good);
     }
     return side;
@@ -218,7 +219,8 @@ std::string to_text(const Mending& mending, bool colour) {
     else if (mending.severity == Severity::unknown)
         out += "It could not be told whether it is mended.\n";
     else
-        out += fmt::format("Not mended: postfathom show '{}'\n", mending.destination);
+        out += fmt::format("{}; what would mend it: postfathom suggest '{}'\n",
+                           mending.was_ill ? "Not mended" : "Ill now", mending.destination);
     return out;
 }
 

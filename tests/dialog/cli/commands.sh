@@ -26,7 +26,7 @@ expect 3 check "$ill"
 out_has '^POSTFATHOM UNKNOWN - nothing is known of \[127\.0\.0\.1\]:9'
 expect 2 verify "$ill"
 out_has '^  before: not known'
-out_has 'Not mended'
+out_has 'Ill now; what would mend it: postfathom suggest'
 expect 2 verify --json "$ill"
 json_is '.schema == 1 and .mended == false and .was_ill and (.checklist | map(.id)) ==
   ["handshake", "path-mtu-inbound", "path-mtu-outbound", "large-messages", "retransmissions"]'
@@ -44,7 +44,7 @@ expect 64 verify "$ill" --timeout soon
 
 expect 0 status
 out_has '^postfathom-probed +runs, version '
-out_has '^cache +1 next hops, '
+out_has '^cache +1 next hop, .* KiB of 256 MiB$'
 out_has '^mail log +.*mail.log: 0 lines'
 out_has '^postfathom-milter +milter: not running'
 expect 0 status --json

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# manual.sh POSTFATHOM PROBED PAGES PROGRAMS: the manual pages in PAGES name every command, option and setting, and
+# manual.sh POSTFATHOM PROBED PAGES PROGRAMS: the manual pages in PAGES, one for each command, name every option and setting, and
 # nothing else; they are well formed. PROGRAMS is where the daemons are.
 set -euo pipefail
 program=$1 pages=$3 programs=$4
@@ -28,17 +28,24 @@ same() { [ "$2" = "$3" ] || fail "$1: the manual has $(paste -sd' ' <<<"$2"), th
 
 read_page "$pages/postfathom.1" >"$work/postfathom.1"
 same "postfathom" "$(section "$work/postfathom.1" OPTIONS | entries)" "$(options "$program")"
-wanted=()
-for command in $(names "$program"); do
-  wanted+=("postfathom $command")
-  for inner in $(names "$program" "$command"); do wanted+=("postfathom $command $inner"); done
-done
-[ "${#wanted[@]}" -ge 13 ] || fail "found too few commands: ${wanted[*]}"
-same "commands" "$(grep -oE '^   postfathom [a-z ]+$' "$work/postfathom.1" | sed 's/^ *//')" "$(printf '%s\n' "${wanted[@]}")"
-for title in "${wanted[@]}"; do
-  read -r -a words <<<"${title#postfathom }"
-  same "$title" "$(section "$work/postfathom.1" "$title" | entries)" "$(options "$program" "${words[@]}")"
-  grep -q '[a-z]' <<<"$(section "$work/postfathom.1" "$title")" || fail "$title: nothing is said"
+commands=$(names "$program")
+[ "$(wc -l <<<"$commands")" -ge 13 ] || fail "found too few commands: $commands"
+same "commands" "$(section "$work/postfathom.1" COMMANDS | sed -nE 's/^ +postfathom-([a-z]+)\(1\)$/\1/p')" "$commands"
+same "pages" "$(cd "$pages" && ls | sed -nE 's/^postfathom-([a-z]+)\.1$/\1/p')" "$(sort <<<"$commands")"
+for command in $commands; do
+  read_page "$pages/postfathom-$command.1" >"$work/page"
+  for title in NAME SYNOPSIS DESCRIPTION EXAMPLES "SEE ALSO"; do
+    grep -q '[a-z]' <<<"$(section "$work/page" "$title")" || fail "$command: nothing is said in $title"
+  done
+  grep -q "^ *postfathom $command" <<<"$(section "$work/page" SYNOPSIS)" || fail "$command: another synopsis: $(section "$work/page" SYNOPSIS)"
+  mapfile -t inner < <(names "$program" "$command")
+  # section() ends at the next heading, which an inner command is.
+  same "postfathom $command" "$(section "$work/page" OPTIONS | entries)" "$(options "$program" "$command")"
+  same "commands of $command" "$(grep -oE "^   postfathom $command [a-z]+$" "$work/page" | sed 's/.* //')" "$(printf '%s\n' "${inner[@]}")"
+  for word in "${inner[@]}"; do
+    same "$command $word" "$(section "$work/page" "postfathom $command $word" | entries)" "$(options "$program" "$command" "$word")"
+    grep -q '[a-z]' <<<"$(section "$work/page" "postfathom $command $word")" || fail "$command $word: nothing is said"
+  done
 done
 
 for daemon in probed policyd milter; do

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/doctor/examine.hpp"
+#include "tests/unit/suggestion/weaker_words.hpp"
 
 using namespace postfathom;
 
@@ -255,4 +256,25 @@ TEST_CASE("a daemon of another version was not restarted") {
     CHECK(find(examine(facts), "versions")->severity == Severity::warning);
     facts.prober->version = POSTFATHOM_VERSION;
     CHECK(find(examine(facts), "versions")->severity == Severity::ok);
+}
+
+TEST_CASE("nothing that mends a host makes its TLS weaker") {
+    for (const auto level : test::levels)
+        for (const std::string table : {"", "hash:/etc/postfix/tls_policy"}) {
+            auto facts = facts_of_a_host();
+            facts.postfix = good();
+            facts.postfix->parameters["smtp_tls_security_level"] = to_string(level);
+            facts.postfix->parameters["smtp_tls_policy_maps"] = table;
+            facts.postfix->parameters["smtp_tls_loglevel"] = "0";
+            facts.kernel = KernelFacts{0, 1, {}, {}};
+            KernelRoute route{"203.0.113.6", "eth0", "", 1400};
+            auto locked = route;
+            locked.mtu_locked = true;
+            facts.links = LinkFacts{{}, {route, locked}};
+            for (const auto& finding : examine(facts))
+                for (const auto& line : finding.mend) {
+                    CAPTURE(line);
+                    CHECK(test::weaker_in(line, level) == "");
+                }
+        }
 }

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "tests/unit/suggestion/weaker_words.hpp"
+
 using namespace postfathom;
 
 namespace {
@@ -208,6 +210,27 @@ TEST_CASE("the tables that fail closed come last, with a word of warning") {
           "hash:/etc/postfix/tls_policy, socketmap:unix:run/postfathom/tables.sock:tls");
     CHECK(plan->changes[1].value == "socketmap:unix:run/postfathom/tables.sock:ehlo");
     CHECK(plan->notes.size() == 2);
+}
+
+TEST_CASE("no change makes TLS weaker, whatever Postfix has") {
+    for (const auto level : test::levels) {
+        auto postfix = debian();
+        postfix.parameters["smtp_tls_security_level"] = to_string(level);
+        postfix.parameters["smtp_tls_policy_maps"] = "hash:/etc/postfix/tls_policy";
+        const auto plan = plan_setup(
+            postfix, own(), {Hook::policy, Hook::milter, Hook::tags, Hook::tls, Hook::ehlo});
+        REQUIRE(plan);
+        CHECK(plan->changes.size() == 5);
+        for (const auto& change : plan->changes) {
+            CAPTURE(change.parameter);
+            // What postconf(1) writes; the name of the table of EHLO keywords is no keyword.
+            CHECK(test::weaker_in(change.value, level) == "");
+            CHECK(std::set<std::string>{"smtpd_milters", "smtpd_recipient_restrictions",
+                                        "smtp_delivery_status_filter", "smtp_tls_policy_maps",
+                                        "smtp_discard_ehlo_keyword_address_maps"}
+                      .contains(change.parameter));
+        }
+    }
 }
 
 TEST_CASE("hooks have names") {

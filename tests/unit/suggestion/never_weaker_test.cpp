@@ -11,74 +11,19 @@
 #include <string>
 #include <vector>
 
+#include "cli/story_text.hpp"
+#include "lib/diagnosis/check_line.hpp"
+#include "lib/diagnosis/mending.hpp"
 #include "lib/diagnosis/report.hpp"
 #include "lib/suggestion/render.hpp"
 #include "tests/unit/diagnosis/random_evidence.hpp"
 #include "tests/unit/suggestion/suggestion_builder.hpp"
+#include "tests/unit/suggestion/weaker_words.hpp"
 
 using namespace postfathom;
 using namespace postfathom::test;
 
 namespace {
-
-constexpr std::array levels{TlsLevel::none,        TlsLevel::may,       TlsLevel::encrypt,
-                            TlsLevel::fingerprint, TlsLevel::half_dane, TlsLevel::dane,
-                            TlsLevel::dane_only,   TlsLevel::verify,    TlsLevel::secure};
-
-bool word_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_';
-}
-
-bool has_word(const std::string& text, std::string_view word) {
-    for (auto at = text.find(word); at != std::string::npos; at = text.find(word, at + 1)) {
-        const bool begins = at == 0 || !word_character(text[at - 1]);
-        const auto end = at + word.size();
-        if (begins && (end == text.size() || !word_character(text[end]))) return true;
-    }
-    return false;
-}
-
-// Settings that would lower protocols or ciphers, discard STARTTLS, forbid ESMTP, or let packets be
-// fragmented. smtpd_tls_protocols, of our own server, is judged by its value below.
-constexpr std::array forbidden_texts{
-    " none",                  // bad
-    "mtu lock",               // bad
-    "disable_esmtp",          // bad
-    "discard_ehlo_keywords",  // bad
-    "ip_no_pmtu_disc",        // bad
-    "=none",                  // bad
-    "smtp_tls_protocols",     // bad
-    "smtp_tls_mandatory",     // bad
-    "tls_ciphers",            // bad
-    "tls_security_level",     // bad
-    "SSLv3",                  // bad
-    "TLSv1 ",                 // bad
-    "TLSv1.1",                // bad
-    "TLSv1.0",                // bad
-    "protocols=",             // bad
-    "ciphers=",               // bad
-    "starttls,",              // bad
-    ", starttls",             // bad
-    "tcp_mtu_probing=2",      // bad
-    "exclude_ciphers",        // bad
-};
-
-// What of it would make TLS weaker than `floor`; empty when nothing would.
-std::string weaker_in(const std::string& text, TlsFloor floor) {
-    for (const auto level : levels) {
-        // "verify" is also the heading over the commands that verify a change, and `none` is no
-        // floor of anything.
-        if (level >= floor || level == TlsLevel::verify) continue;
-        if (has_word(text, to_string(level))) return std::string(to_string(level));
-    }
-    for (const std::string_view words : forbidden_texts)
-        if (text.find(words) != std::string::npos) return std::string(words);
-    const std::string bound = "tls_protocols = ";  // bad
-    for (auto at = text.find(bound); at != std::string::npos; at = text.find(bound, at + 1))
-        if (text.compare(at + bound.size(), 9, ">=TLSv1.2") != 0) return "protocols below TLS 1.2";
-    return "";
-}
 
 void check_text(const std::string& text, TlsFloor floor) {
     CAPTURE(text);
@@ -203,11 +148,30 @@ Report report_on(const Evidence& evidence, const Diagnosis& diagnosis,
     return report;
 }
 
+// How far a connection came is no keyword of EHLO.
+std::string without_phases(std::string story) {
+    for (const std::string_view words : {"in phase starttls", "reached starttls"})
+        for (auto at = story.find(words); at != std::string::npos; at = story.find(words))
+            story.erase(at, words.size());
+    return story;
+}
+
 void check_report(const Report& report) {
     for (const auto& one : report.suggestions)
         check_suggestion(one, report.floor, *report.published);
     check_text(to_text(report, false), report.floor);
-    check_text(boost::json::serialize(to_json(report)), report.floor);
+    const auto json = to_json(report);
+    check_text(boost::json::serialize(json), report.floor);
+    // postfathom verify, explain and check.
+    const auto verification = mending(json, json);
+    check_text(without_phases(to_text(verification, false)), report.floor);
+    check_text(without_phases(boost::json::serialize(to_json(verification))), report.floor);
+    const boost::json::object known{
+        {"next_hop", report.destination}, {"verdict", json.at("diagnosis")}, {"report", json}};
+    check_text(without_phases(destination_story(known)), report.floor);
+    CheckFacts facts{report.destination, report.diagnosis.severity, report.diagnosis.summary};
+    take_measures(json, facts);
+    check_text(check_line(facts, {}, {}).text, report.floor);
 }
 
 }  // namespace
