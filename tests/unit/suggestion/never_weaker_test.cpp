@@ -7,6 +7,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <optional>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -149,11 +150,9 @@ Report report_on(const Evidence& evidence, const Diagnosis& diagnosis,
 }
 
 // How far a connection came is no keyword of EHLO.
-std::string without_phases(std::string story) {
-    for (const std::string_view words : {"in phase starttls", "reached starttls"})
-        for (auto at = story.find(words); at != std::string::npos; at = story.find(words))
-            story.erase(at, words.size());
-    return story;
+std::string without_phases(const std::string& story) {
+    static const std::regex phase{"(in phase|reached)[ \\n]+starttls"};
+    return std::regex_replace(story, phase, "");
 }
 
 void check_report(const Report& report) {
