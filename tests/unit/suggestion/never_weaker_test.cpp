@@ -151,7 +151,7 @@ Report report_on(const Evidence& evidence, const Diagnosis& diagnosis,
 
 // How far a connection came is no keyword of EHLO.
 std::string without_phases(const std::string& story) {
-    static const std::regex phase{"(in phase|reached)[ \\n]+starttls"};
+    static const std::regex phase{"(in[ \\n]+phase|reached)[ \\n]+starttls"};
     return std::regex_replace(story, phase, "");
 }
 
