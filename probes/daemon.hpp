@@ -85,9 +85,9 @@ class Daemon {
     std::chrono::steady_clock::duration longest_probe() const;
 
     // Asks for probes of what is ill and stale, and looks up again whose addresses have expired, a
-    // part of the cache per call.
-    void refresh();
-    void remove_expired();
+    // part of the cache per call; removes what is too old, a part as well. Gives the time until the
+    // next call.
+    std::chrono::milliseconds refresh();
 
     // New settings for probes from now on; sockets and the cache stay as they are.
     void reload(const Settings& settings, ProbeFunction probe);
@@ -168,6 +168,7 @@ class Daemon {
                              const Remembered& remembered, const DaemonGate& gate) const;
     void follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report);
     void store(const CacheChange& change);
+    void remove_expired();
 
     boost::asio::io_context& io_;
     Settings settings_;
@@ -198,6 +199,9 @@ class Daemon {
     bool cache_broken_ = false;
     bool looking_up_ = false;
     std::string refresh_after_;
+    std::chrono::milliseconds refresh_pause_{};
+    std::size_t lookups_left_ = 0;
+    std::chrono::steady_clock::time_point next_lookups_{};
     ProbeTally probes_;
     DestinationTally destinations_;
     DestinationTally counting_;  // of the pass under way

@@ -14,18 +14,36 @@ namespace postfathom {
 
 namespace {
 
-// Next hops looked at per call of refresh(): a few milliseconds of work.
+// Next hops looked at per call of refresh(), and expired records removed, of each kind: a few
+// milliseconds of work each.
 constexpr std::size_t refresh_batch = 1000;
-// Lookups of names whose addresses have expired, per call of refresh(), and the least time between
-// two of one name.
+constexpr std::uint64_t expiry_batch = 64;
+// The longest time from one refresh() to the next, and for all of them together to have been
+// through the cache, where one in a tenth of a second suffices for it.
+constexpr std::chrono::milliseconds longest_refresh_pause{10'000};
+constexpr std::chrono::milliseconds shortest_refresh_pause{100};
+constexpr std::chrono::milliseconds refresh_pass{10 * 60'000};
+// Lookups of names whose addresses have expired, in so much time, and the least time between two of
+// one name.
 constexpr std::size_t lookup_batch = 20;
+constexpr std::chrono::seconds lookup_interval{10};
 constexpr std::chrono::minutes lookup_pause{5};
 constexpr std::chrono::seconds lookup_limit{30};
 
 }  // namespace
 
-void Daemon::refresh() {
+std::chrono::milliseconds Daemon::refresh() {
     store_clients();
+    remove_expired();
+    if (refresh_after_.empty()) {
+        const auto batches = cache_.counters().next_hops / refresh_batch + 1;
+        refresh_pause_ = std::clamp(refresh_pass / static_cast<std::int64_t>(batches),
+                                    shortest_refresh_pause, longest_refresh_pause);
+    }
+    if (const auto tick = std::chrono::steady_clock::now(); tick >= next_lookups_) {
+        lookups_left_ = lookup_batch;
+        next_lookups_ = tick + lookup_interval;
+    }
     const auto now = wall_now();
     std::size_t seen = 0;
     std::vector<std::string> due;
@@ -39,7 +57,7 @@ void Daemon::refresh() {
              from_the_future(record.verdict, now)))
             due.push_back(record.next_hop);
         else if (!record.seen_only && record.addresses_expire && *record.addresses_expire <= now &&
-                 moved_perhaps.size() < lookup_batch &&
+                 moved_perhaps.size() < lookups_left_ &&
                  freshness(record.verdict, now, settings_.cache.age) != Freshness::expired)
             moved_perhaps.push_back(record.next_hop);
         return ++seen < refresh_batch;
@@ -51,8 +69,11 @@ void Daemon::refresh() {
         place.next_hop = std::move(next_hop);
         request(std::move(place), ProbeReason::refresh_due);
     }
-    if (moved_perhaps.empty() || std::exchange(looking_up_, true)) return;
-    boost::asio::co_spawn(io_, look_up_again(std::move(moved_perhaps)), boost::asio::detached);
+    if (!moved_perhaps.empty() && !std::exchange(looking_up_, true)) {
+        lookups_left_ -= moved_perhaps.size();
+        boost::asio::co_spawn(io_, look_up_again(std::move(moved_perhaps)), boost::asio::detached);
+    }
+    return refresh_pause_;
 }
 
 // One after the other: our resolver is spared too.
@@ -93,8 +114,8 @@ void Daemon::readdress(const std::string& next_hop, const ResolvedAddresses& fou
 
 void Daemon::remove_expired() {
     const auto& age = settings_.cache.age;
-    const auto removed =
-        cache_.remove_older_than(wall_now() - std::max(age.good_expire, age.ill_expire));
+    const auto removed = cache_.remove_older_than(
+        wall_now() - std::max(age.good_expire, age.ill_expire), expiry_batch);
     if (!removed)
         log::error("cache: {}", removed.error().message);
     else if (*removed > 0)

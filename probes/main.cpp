@@ -45,8 +45,7 @@ constexpr int exit_config = 78;
 
 constexpr std::string_view status_line = "following the mail log, probing, answering operators";
 
-constexpr std::chrono::seconds refresh_interval{10};
-constexpr std::chrono::hours expiry_interval{24};
+constexpr std::chrono::milliseconds first_refresh{10'000};
 constexpr std::chrono::seconds resolve_timeout{15};
 
 // The engine with the settings it looks at; probes under way keep theirs across a reload.
@@ -107,13 +106,10 @@ asio::awaitable<void> receive_notices(Daemon& daemon, Datagrams::socket& socket)
 }
 
 asio::awaitable<void> refresh_by_the_clock(Daemon& daemon) {
-    auto next_expiry = std::chrono::steady_clock::now() + expiry_interval;
+    auto wait = first_refresh;
     for (;;) {
-        co_await pause(refresh_interval);
-        daemon.refresh();
-        if (std::chrono::steady_clock::now() < next_expiry) continue;
-        next_expiry += expiry_interval;
-        daemon.remove_expired();
+        co_await pause(wait);
+        wait = daemon.refresh();
     }
 }
 

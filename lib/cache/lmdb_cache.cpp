@@ -18,12 +18,15 @@
 namespace postfathom {
 namespace {
 
-constexpr std::size_t max_key_bytes = 511;  // LMDB's, fixed when it is compiled
 constexpr std::size_t max_report_bytes = std::size_t{1} << 20;
 constexpr int max_evictions_per_store = 64;
 // Records removed in one transaction. Each copies at most a few pages, which the reserve has to
 // hold.
-constexpr std::size_t removals_per_transaction = 128;
+constexpr std::uint64_t removals_per_transaction = 128;
+// Where there is more than the limits allow, a store removes so many records for each that it
+// brings, and some more: it takes as long whatever there is.
+constexpr std::uint64_t removals_per_record = 4;
+constexpr std::uint64_t removals_per_store = 32;
 constexpr auto reader_check_interval = std::chrono::seconds(60);
 
 struct Entry {
@@ -52,10 +55,10 @@ Result<std::vector<Entry>> encode_change(const CacheChange& change) {
                          report.next_hop, report.json.size(), max_report_bytes);
     }
     for (const auto& entry : entries) {
-        if (entry.key.empty() || entry.key.size() > max_key_bytes)
+        if (entry.key.empty() || entry.key.size() > max_record_key_bytes)
             return fail(ErrorCode::invalid_input,
                         fmt::format("cache: expected a key of 1 to {} bytes, found {}",
-                                    max_key_bytes, entry.key.size()));
+                                    max_record_key_bytes, entry.key.size()));
         if (entry.table != Table::report && entry.value.size() > max_record_bytes)
             return fail(ErrorCode::invalid_input,
                         fmt::format("cache: {}: a record of {} bytes, at most {} are kept",
@@ -85,11 +88,13 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         if (!records) return tl::make_unexpected(records.error());
         clear_dead_readers();
         leave_lost_file();
-        if (auto room = keep_bytes(); !room) return room;
-        if (auto room = keep_entries(change); !room) return room;
-        return write([&records, &change](WriteTransaction& writing) {
-            for (const auto& domain : change.lost_routes) writing.remove(Table::route, domain);
-            for (const auto& record : *records) writing.put(record.table, record.key, record.value);
+        if (auto room = keep_bytes(records->size()); !room) return room;
+        return write([&](WriteTransaction& writing) {
+            for (const auto& domain : change.lost_routes)
+                remove_record(writing, Table::route, domain);
+            for (const auto& record : *records)
+                put_record(writing, record.table, record.key, record.value);
+            keep_entries(writing, change);
         });
     }
 
@@ -100,8 +105,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
             known = value.has_value();
             if (!value) return;
             const auto record = decode_next_hop(*value);
-            writing.remove(Table::next_hop, next_hop);
-            writing.remove(Table::report, next_hop);
+            remove_record(writing, Table::next_hop, next_hop);
             if (!record) return;
             for (const auto& endpoint : record->endpoints)
                 leave_endpoint(writing, endpoint_key(endpoint), next_hop);
@@ -110,14 +114,11 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         return known;
     }
 
-    Result<std::uint64_t> remove_older_than(WallTime before) override {
+    Result<std::uint64_t> remove_older_than(WallTime before, std::uint64_t most) override {
         std::uint64_t removed = 0;
         for (const auto table :
              {Table::next_hop, Table::endpoint, Table::path, Table::route, Table::client}) {
-            const auto gone =
-                remove(table, choose([table, before](const ReadTransaction& snapshot) {
-                           return older_than(snapshot, table, before);
-                       }));
+            const auto gone = remove(table, most, before);
             if (!gone) return gone;
             removed += *gone;
         }
@@ -133,9 +134,9 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         auto record = decode_endpoint(*value);
         if (record) std::erase(record->next_hops, next_hop);
         if (record && !record->next_hops.empty())
-            writing.put(Table::endpoint, key, encode(*record));
+            put_record(writing, Table::endpoint, key, encode(*record));
         else
-            writing.remove(Table::endpoint, key);
+            remove_record(writing, Table::endpoint, key);
     }
 
     // Runs `work` in one transaction; when the map is full, makes room and runs it again.
@@ -150,7 +151,8 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
             code = writing.commit();
             if (code == MDB_SUCCESS) return {};
             if (code != MDB_MAP_FULL && code != MDB_TXN_FULL) break;
-            if (auto room = make_room(); !room) return room;
+            if (auto room = make_room(removals_per_transaction << std::min(round, 10)); !room)
+                return room;
         }
         auto error =
             lmdb_error(code, fmt::format("cache: {}: write", shared().directory().string()));
@@ -158,52 +160,48 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
         return tl::make_unexpected(error);
     }
 
-    template <typename Choose>
-    std::vector<std::string> choose(Choose from) {
-        const auto snapshot = shared().read();
-        if (!snapshot) return {};
-        return from(*snapshot);
-    }
-
-    // In several transactions: the pages that one gives back are there for the next but one. A next
-    // hop takes its report with it.
-    Result<std::uint64_t> remove(Table table, const std::vector<std::string>& keys) {
+    // The oldest, in several transactions: the pages that one gives back are there for the next but
+    // one.
+    Result<std::uint64_t> remove(Table table, std::uint64_t most,
+                                 WallTime before = WallTime::max()) {
         std::uint64_t removed = 0;
-        if (environment_ == nullptr) return removed;
-        for (std::size_t first = 0; first < keys.size(); first += removals_per_transaction) {
-            const auto end = std::min(keys.size(), first + removals_per_transaction);
+        while (environment_ != nullptr && removed < most) {
+            const auto wanted = std::min(most - removed, removals_per_transaction);
             WriteTransaction removing(*environment_);
-            for (auto i = first; i < end; ++i) {
-                removed += removing.remove(table, keys[i]) ? 1 : 0;
-                if (table == Table::next_hop) removing.remove(Table::report, keys[i]);
-            }
+            const auto gone = remove_oldest(removing, table, wanted, before);
             const int code = removing.commit();
             if (code != MDB_SUCCESS)
                 return tl::make_unexpected(lmdb_error(code, "cache: remove the oldest records"));
+            removed += gone;
+            if (gone < wanted) break;
         }
         return removed;
     }
 
-    Result<std::uint64_t> remove_oldest(Table table, std::uint64_t count) {
-        return remove(table, choose([table, count](const ReadTransaction& snapshot) {
-                          return oldest(snapshot, table, count);
-                      }));
-    }
-
-    // Frees about a tenth of what is stored: reports first, as long as they are many, for only
-    // operators read them.
-    Result<void> make_room() {
-        const auto count = [this](Table table) {
-            const auto snapshot = shared().read();
-            return snapshot ? entries(*snapshot, table) : 0;
+    // Removes about so many records: reports first, as long as they are many, for only operators
+    // read them; else of each kind its share.
+    Result<void> make_room(std::uint64_t most) {
+        const auto stored = counters();
+        std::uint64_t reports = 0;
+        if (const auto snapshot = shared().read()) reports = entries(*snapshot, Table::report);
+        struct Share {
+            Table table;
+            std::uint64_t records;
         };
-        std::vector<Table> from = {Table::report};
-        if (count(Table::report) <= count(Table::next_hop) / 16)
-            from = {Table::report, Table::next_hop, Table::endpoint,
-                    Table::path,   Table::route,    Table::client};
+        std::vector<Share> from = {{Table::report, reports}};
+        if (reports <= stored.next_hops / 16)
+            from = {{Table::report, reports},
+                    {Table::next_hop, stored.next_hops},
+                    {Table::endpoint, stored.endpoints},
+                    {Table::path, stored.paths},
+                    {Table::route, stored.routes},
+                    {Table::client, stored.clients}};
+        std::uint64_t all = 0;
+        for (const auto& share : from) all += share.records;
         std::uint64_t removed = 0;
-        for (const auto table : from) {
-            const auto gone = remove_oldest(table, (count(table) + 9) / 10);
+        for (const auto& share : from) {
+            if (share.records == 0) continue;
+            const auto gone = remove(share.table, (share.records * most + all - 1) / all);
             if (!gone) return tl::make_unexpected(gone.error());
             removed += *gone;
         }
@@ -217,24 +215,21 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
     }
 
     // The limit on bytes lies below the size of the map, so that there is always room to remove.
-    Result<void> keep_bytes() {
-        for (int round = 0; round < max_evictions_per_store; ++round) {
-            if (environment_ == nullptr) return {};
-            MDB_envinfo facts{};
-            MDB_stat statistics{};
-            mdb_env_info(environment_->get(), &facts);
-            mdb_env_stat(environment_->get(), &statistics);
-            if ((facts.me_last_pgno + 1) * statistics.ms_psize <= limits_.bytes) return {};
-            const auto used = counters();
-            if (used.bytes_used <= limits_.bytes ||
-                used.next_hops + used.endpoints + used.paths + used.routes + used.clients == 0)
-                return {};
-            if (auto room = make_room(); !room) return room;
-        }
-        return {};
+    Result<void> keep_bytes(std::uint64_t coming) {
+        if (environment_ == nullptr) return {};
+        MDB_envinfo facts{};
+        MDB_stat statistics{};
+        mdb_env_info(environment_->get(), &facts);
+        mdb_env_stat(environment_->get(), &statistics);
+        if ((facts.me_last_pgno + 1) * statistics.ms_psize <= limits_.bytes) return {};
+        const auto used = counters();
+        if (used.bytes_used <= limits_.bytes ||
+            used.next_hops + used.endpoints + used.paths + used.routes + used.clients == 0)
+            return {};
+        return make_room(coming * removals_per_record + removals_per_store);
     }
 
-    Result<void> keep_entries(const CacheChange& change) {
+    void keep_entries(WriteTransaction& writing, const CacheChange& change) const {
         struct Bound {
             Table table;
             std::uint64_t most;
@@ -247,15 +242,11 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
                                 {Table::client, limits_.entries, change.clients.size()},
                                 {Table::report, limits_.entries, change.reports.size()}};
         for (const auto& bound : bounds) {
-            std::uint64_t there = 0;
-            if (const auto snapshot = shared().read()) there = entries(*snapshot, bound.table);
-            if (there + bound.coming <= bound.most) continue;
-            // A sixteenth more than needed goes at once; the next stores then need not look at all.
-            auto gone =
-                remove_oldest(bound.table, there + bound.coming - bound.most + bound.most / 16);
-            if (!gone) return tl::make_unexpected(gone.error());
+            const auto there = writing.entries(bound.table);
+            if (there > bound.most)
+                remove_oldest(writing, bound.table,
+                              std::min(there - bound.most, bound.coming + removals_per_store));
         }
-        return {};
     }
 
     // A reader that was killed would keep the pages of its snapshot from being used again.

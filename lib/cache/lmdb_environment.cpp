@@ -12,7 +12,7 @@ namespace postfathom {
 namespace {
 
 constexpr std::array<const char*, table_count> table_names = {
-    "next_hop", "endpoint", "path", "route", "report", "client", "meta"};
+    "next_hop", "endpoint", "path", "route", "report", "client", "age", "meta"};
 
 }  // namespace
 
@@ -132,6 +132,10 @@ std::uint64_t WriteTransaction::entries(Table table) {
     return found.ms_entries;
 }
 
+void WriteTransaction::clear(Table table) {
+    if (status_ == MDB_SUCCESS) status_ = mdb_drop(transaction_, environment_.database(table), 0);
+}
+
 int WriteTransaction::commit() {
     if (status_ != MDB_SUCCESS) {
         abort();
@@ -188,8 +192,10 @@ LmdbEnvironment::~LmdbEnvironment() {
 
 int LmdbEnvironment::open_tables_in(MDB_txn* transaction, unsigned flags) {
     int code = MDB_SUCCESS;
-    for (std::size_t i = 0; i < table_count && code == MDB_SUCCESS; ++i)
+    for (std::size_t i = 0; i < table_count && code == MDB_SUCCESS; ++i) {
         code = mdb_dbi_open(transaction, table_names[i], flags, &databases_[i]);
+        if (code == MDB_NOTFOUND && i == static_cast<std::size_t>(Table::age)) code = MDB_SUCCESS;
+    }
     return code;
 }
 

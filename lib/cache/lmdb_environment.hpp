@@ -29,9 +29,10 @@ enum class Table : std::size_t {
     route,     // DOMAIN
     report,    // NEXTHOP
     client,    // NETWORK
+    age,       // what was confirmed when, the oldest first (eviction.hpp); only the writer uses it
     meta,      // "magic", "format", "max_bytes"
 };
-inline constexpr std::size_t table_count = 7;
+inline constexpr std::size_t table_count = 8;
 // Readers at one moment, of all processes together. LMDB's default of 126 is too few for a milter,
 // whose threads grow with Postfix's connections.
 inline constexpr unsigned max_cache_readers = 1024;
@@ -80,6 +81,7 @@ class WriteTransaction {
     bool remove(Table table, std::string_view key);  // false: there was none
     std::optional<std::string_view> find(Table table, std::string_view key);
     std::uint64_t entries(Table table);
+    void clear(Table table);
     int commit();  // gives status()
     void abort();
     MDB_txn* get() const { return transaction_; }
@@ -134,7 +136,8 @@ class LmdbEnvironment {
     // Opened on a read-only disk, where LMDB does without the lock file: nothing keeps the pages
     // that we read once somebody can write.
     bool without_lock() const { return without_lock_; }
-    // Opens the named databases. not_found: there are none.
+    // Opens the named databases, but for one of ages that an earlier version did not keep.
+    // not_found: there are none.
     Result<void> open_tables();
     // Creates those that are missing and notes `facts` in the meta table, all in one transaction.
     Result<void> create_tables(const std::map<std::string, std::string>& facts);

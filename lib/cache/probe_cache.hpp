@@ -117,8 +117,9 @@ class CacheWriter : public virtual CacheReader {
     // Removes a next hop, its report, and endpoints that no other next hop uses. False: there was
     // none.
     virtual Result<bool> forget(std::string_view next_hop) = 0;
-    // Removes what expired before `before`.
-    virtual Result<std::uint64_t> remove_older_than(WallTime before) = 0;
+    // Removes what was confirmed before `before`, the oldest first, of each kind at most `most`.
+    // Gives how many.
+    virtual Result<std::uint64_t> remove_older_than(WallTime before, std::uint64_t most) = 0;
 };
 
 }  // namespace postfathom

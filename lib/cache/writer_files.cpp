@@ -17,6 +17,7 @@
 #include "lib/base/log.hpp"
 #include "lib/base/units.hpp"
 #include "lib/cache/cache_format.hpp"
+#include "lib/cache/eviction.hpp"
 
 namespace postfathom {
 namespace {
@@ -127,6 +128,7 @@ Result<std::shared_ptr<LmdbEnvironment>> open_sound(const std::filesystem::path&
         return tl::make_unexpected(extended.error());
     if (auto begun = begin_cache(**opened, max_bytes); !begun)
         return tl::make_unexpected(begun.error());
+    if (auto aged = mend_ages(**opened); !aged) return tl::make_unexpected(aged.error());
     int dead = 0;
     mdb_reader_check((*opened)->get(), &dead);
     return opened;

@@ -96,7 +96,7 @@ TEST_CASE("clients are stored, found by address, listed in order, and age") {
     });
     CHECK(listed == std::vector<std::string>{"198.51.100.0/24", "2001:db8:1::/48"});
 
-    CHECK((*writer)->remove_older_than(sample::at(1'795'000'000)).value_or(0) == 1);
+    CHECK((*writer)->remove_older_than(sample::at(1'795'000'000), 10).value_or(0) == 1);
     CHECK_FALSE(reader->client_at(*IpAddress::parse("198.51.100.1")));
     CHECK(reader->counters().clients == 2);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cache stays within its bounds, and what was confirmed longest ago makes room.
 #include <doctest/doctest.h>
+#include <lmdb.h>
 
 #include "lib/cache/eviction.hpp"
 #include "lib/cache/lmdb_cache.hpp"
@@ -97,13 +98,112 @@ TEST_CASE("old records can be removed by age") {
     change.reports = {{name(0), "{}"}};
     change.routes = {sample::route("old.example", 5), sample::route("new.example", 5000)};
     REQUIRE((*writer)->store(change));
-    CHECK((*writer)->remove_older_than(sample::at(1004)) == 5);
+    CHECK((*writer)->remove_older_than(sample::at(1004), 2) == 3);  // two next hops and a route
+    CHECK_FALSE((*writer)->next_hop(name(1)));
+    CHECK((*writer)->next_hop(name(2)));
+    CHECK((*writer)->remove_older_than(sample::at(1004), 100) == 2);
     CHECK_FALSE((*writer)->next_hop(name(3)));
     CHECK((*writer)->next_hop(name(4)));
     CHECK_FALSE((*writer)->report(name(0)));
     CHECK_FALSE((*writer)->route("old.example"));
     CHECK((*writer)->route("new.example"));
-    CHECK((*writer)->remove_older_than(sample::at(1004)) == 0);
+    CHECK((*writer)->remove_older_than(sample::at(1004), 100) == 0);
+}
+
+TEST_CASE("what is confirmed again, forgotten or stored anew has the age it was given last") {
+    const sample::Directory directory;
+    auto writer = open_cache_for_writing(directory.path(), {});
+    REQUIRE(writer);
+    const auto put = [&](int number, std::int64_t at) {
+        CacheChange change;
+        change.next_hops = {sample::next_hop(name(number), sample::healthy(at))};
+        change.reports = {{name(number), "{}"}};
+        REQUIRE((*writer)->store(change));
+    };
+    for (int i = 0; i < 6; ++i) put(i, 1000 + i);
+    CacheChange without_report;
+    without_report.next_hops = {sample::next_hop(name(0), sample::healthy(5000))};
+    REQUIRE((*writer)->store(without_report));
+    put(1, 5001);
+    REQUIRE((*writer)->forget(name(2)) == true);
+    put(2, 5002);
+    put(3, 500);  // an earlier time, as from a clock that was wrong
+    CHECK((*writer)->remove_older_than(sample::at(600), 100) == 1);
+    CHECK_FALSE((*writer)->report(name(3)));
+    CHECK((*writer)->remove_older_than(sample::at(4000), 100) == 2);
+    for (int i = 0; i < 3; ++i) {
+        CHECK((*writer)->next_hop(name(i)));
+        CHECK((*writer)->report(name(i)));
+    }
+    CHECK((*writer)->counters().next_hops == 3);
+}
+
+TEST_CASE("a cache of a version that kept no ages is read, and its oldest go first") {
+    const sample::Directory directory;
+    const CacheLimits limits{std::uint64_t{16} << 20, 160};
+    {
+        auto writer = open_cache_for_writing(directory.path(), limits);
+        REQUIRE(writer);
+        CacheChange change;
+        for (int i = 0; i < 150; ++i) {
+            change.next_hops.push_back(sample::next_hop(name(i), sample::healthy(2000 - i)));
+            change.reports.push_back({name(i), "{}"});
+        }
+        REQUIRE((*writer)->store(change));
+    }
+    MDB_env* environment = nullptr;
+    MDB_txn* transaction = nullptr;
+    MDB_dbi ages{};
+    REQUIRE(mdb_env_create(&environment) == MDB_SUCCESS);
+    REQUIRE(mdb_env_set_maxdbs(environment, 8) == MDB_SUCCESS);
+    REQUIRE(mdb_env_open(environment, directory.path().c_str(), 0, 0600) == MDB_SUCCESS);
+    REQUIRE(mdb_txn_begin(environment, nullptr, 0, &transaction) == MDB_SUCCESS);
+    REQUIRE(mdb_dbi_open(transaction, "age", 0, &ages) == MDB_SUCCESS);
+    REQUIRE(mdb_drop(transaction, ages, 1) == MDB_SUCCESS);
+    REQUIRE(mdb_txn_commit(transaction) == MDB_SUCCESS);
+    mdb_env_close(environment);
+
+    CHECK(open_cache_for_reading(directory.path())->next_hop(name(149)));
+    auto writer = open_cache_for_writing(directory.path(), limits);
+    REQUIRE(writer);
+    CHECK((*writer)->counters().next_hops == 150);
+    CacheChange change;
+    for (int i = 150; i < 170; ++i)
+        change.next_hops.push_back(sample::next_hop(name(i), sample::healthy(3000)));
+    REQUIRE((*writer)->store(change));
+    CHECK((*writer)->counters().next_hops == 160);
+    CHECK_FALSE((*writer)->next_hop(name(149)));
+    CHECK_FALSE((*writer)->report(name(140)));
+    CHECK((*writer)->next_hop(name(139)));
+}
+
+TEST_CASE("a cache far beyond a smaller limit shrinks with each store, a little at a time") {
+    const sample::Directory directory;
+    {
+        auto writer = open_cache_for_writing(directory.path(), {std::uint64_t{16} << 20, 1000});
+        REQUIRE(writer);
+        CacheChange change;
+        for (int i = 0; i < 1000; ++i)
+            change.next_hops.push_back(sample::next_hop(name(i), sample::healthy(1000 + i)));
+        REQUIRE((*writer)->store(change));
+    }
+    auto writer = open_cache_for_writing(directory.path(), {std::uint64_t{16} << 20, 100});
+    REQUIRE(writer);
+    std::uint64_t before = 1000;
+    int stores = 0;
+    while ((*writer)->counters().next_hops > 100) {
+        REQUIRE(++stores < 100);
+        CacheChange change;
+        change.next_hops = {sample::next_hop(name(999), sample::healthy(3000))};
+        REQUIRE((*writer)->store(change));
+        const auto left = (*writer)->counters().next_hops;
+        CHECK(left < before);
+        CHECK(before - left <= 64);
+        before = left;
+    }
+    CHECK((*writer)->next_hop(name(999)));
+    CHECK((*writer)->next_hop(name(900)));
+    CHECK_FALSE((*writer)->next_hop(name(899)));
 }
 
 TEST_CASE("a smaller limit after a restart is kept, a larger one is used") {

@@ -87,7 +87,7 @@ class MemoryCache : public CacheWriter {
     Result<bool> forget(std::string_view next_hop) override {
         return next_hops.erase(std::string(next_hop)) > 0;
     }
-    Result<std::uint64_t> remove_older_than(WallTime before) override {
+    Result<std::uint64_t> remove_older_than(WallTime before, std::uint64_t) override {
         removed_before = before;
         return 0;
     }
