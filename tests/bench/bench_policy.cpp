@@ -19,6 +19,7 @@
 #include "tests/bench/filled_cache.hpp"
 #include "tests/bench/other_servers.hpp"
 #include "tests/bench/policy_load.hpp"
+#include "tests/bench/row.hpp"
 
 namespace postfathom {
 namespace {
@@ -67,9 +68,8 @@ std::string dsn_request(int number) {
     const auto text =
         bench::ill_destination(number)
             ? fmt::format(
-                  "4.4.2 lost connection with mx{}.example.net[10.{}.{}.1]:25 while sending "
-                  "message body",
-                  number, number >> 8 & 255, number & 255)
+                  "4.4.2 lost connection with mx{}.example.net[{}]:25 while sending message body",
+                  number, bench::address(number))
             : fmt::format("2.0.0 250 2.0.0 Ok: queued as 4595{:07X}", number);
     return netstring("dsn " + text);
 }
@@ -147,7 +147,11 @@ class Bench {
         for (int i = 0; i < options_.rounds; ++i)
             for (auto& contender : all)
                 contender->rounds.push_back(contender->load.run(options_.seconds));
-        for (const auto& contender : all) print(connections, what, *contender, *all[0]);
+        print(connections, what, *all[0], *all[1], fmt::format("at least {}", least_of_null),
+              fmt::format("at most {}", most_p99_of_null));
+        for (std::size_t i = 0; i < rivals.size(); ++i)
+            print(connections, what, *all[0], *all[i + 2],
+                  fmt::format("at least {}", rivals[i].least_ratio), "");
         if (std::any_of(all[0]->rounds.begin(), all[0]->rounds.end(),
                         [](const Round& round) { return round.findings == 0; }))
             miss(what, "policyd found no ill destination: it did not look");
@@ -173,21 +177,23 @@ class Bench {
                 all[0]->ratio(*all[index], &Round::per_second) >= rival.least_ratio);
     }
 
-    static void print(int connections, const char* what, const Contender& one,
-                      const Contender& ours) {
-        if (one.of(&Round::per_second) <= 0) {
-            std::printf("%-7s %3d connections: %-24s did not answer as it should\n", what,
-                        connections, one.server.name().c_str());
+    static void print(int connections, const char* what, const Contender& ours,
+                      const Contender& other, const std::string& least, const std::string& most) {
+        const auto name = fmt::format("{}, {} connections", what, connections);
+        if (ours.of(&Round::per_second) <= 0 || other.of(&Round::per_second) <= 0) {
+            std::printf("%s: %s did not answer as it should\n", name.c_str(),
+                        ours.of(&Round::per_second) <= 0 ? "policyd" : other.server.name().c_str());
             return;
         }
-        std::printf("%-7s %3d connections: %-24s %8.0f /s   p99 %8.1f us   %5.2f us of processor",
-                    what, connections, one.server.name().c_str(), one.of(&Round::per_second),
-                    one.of(&Round::p99_us), one.of(&Round::cpu_us));
-        if (&one != &ours)
-            std::printf("   ours: %.2f of its requests/s, %.2f of its p99",
-                        ours.ratio(one, &Round::per_second), ours.ratio(one, &Round::p99_us));
-        std::printf("\n");
-        std::fflush(stdout);
+        const auto row = [&](const char* of, double Round::* number, const char* unit,
+                             const std::string& aim) {
+            bench::print({name + ": " + of, fmt::format("{:.1f} {}", ours.of(number), unit),
+                          other.server.name(), fmt::format("{:.1f} {}", other.of(number), unit),
+                          bench::two_digits(ours.ratio(other, number)), aim});
+        };
+        row("answers", &Round::per_second, "/s", least);
+        row("p99", &Round::p99_us, "us", most);
+        row("processor time", &Round::cpu_us, "us", "");
     }
 
     void aim(const char* what, const char* which, bool met) {

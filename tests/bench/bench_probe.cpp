@@ -42,21 +42,19 @@ constexpr const char* posttls_finger = "/usr/sbin/posttls-finger";
 struct Round {
     double per_second = 0;
     double processor = 0;  // seconds for each conversation
-    double server = 0;     // the same, of the server
     double busy = 0;       // of the time, the client
 };
 
 // `client` gets the time to end at, and says how many conversations it completed.
 template <typename Client>
-Round measure(const Server& server, double seconds, Client client) {
-    const auto server_before = server.used();
+Round measure(double seconds, Client client) {
     const auto before = processor_seconds();
     const auto started = Clock::now();
     const double done =
         client(started + std::chrono::duration_cast<Clock::duration>(Seconds(seconds)));
     const auto took = Seconds(Clock::now() - started).count();
     const auto used = processor_seconds() - before;
-    return {done / took, used / done, (server.used() - server_before) / done, used / took};
+    return {done / took, used / done, used / took};
 }
 
 asio::awaitable<void> probe_again_and_again(ProbeEngine& engine, std::uint16_t port,
@@ -106,20 +104,14 @@ double finger(std::uint16_t port, const std::string& ca_file, Clock::time_point 
 struct Series {
     std::vector<double> rates;
     std::vector<double> processor;
-    std::vector<double> server;
     std::vector<double> busy;
 
     void add(const Round& round) {
         rates.push_back(round.per_second);
         processor.push_back(round.processor * 1e6);
-        server.push_back(round.server * 1e6);
         busy.push_back(round.busy * 100);
     }
-    void print(std::string_view name) const {
-        print_row(fmt::format("{}: {:.0f} us, busy {:.0f}%; server {:.0f} us", name,
-                              median(processor), median(busy), median(server)),
-                  "", fmt::format("{:.0f} /s", median(rates)), "");
-    }
+    std::string rate() const { return fmt::format("{:.0f} /s", median(rates)); }
 };
 
 // Round by round, since what else the machine does meets neighbours alike.
@@ -146,37 +138,38 @@ void measure_rates(const Options& options, const Files& files) {
     Series processes;
     for (int i = 0; i < options.rounds; ++i) {
         const auto seconds = options.seconds;
-        bare.add(measure(server, seconds, [&](Clock::time_point until) {
+        bare.add(measure(seconds, [&](Clock::time_point until) {
             return converse_bare(*context, port, options.at_a_time, until);
         }));
-        ours.add(measure(server, seconds, [&](Clock::time_point until) {
+        ours.add(measure(seconds, [&](Clock::time_point until) {
             return probe_many(engine, port, options.at_a_time, until);
         }));
         if (have_finger)
-            processes.add(measure(server, seconds, [&](Clock::time_point until) {
+            processes.add(measure(seconds, [&](Clock::time_point until) {
                 return finger(port, files["root.pem"], until);
             }));
-        all.add(measure(server, seconds, [&](Clock::time_point until) {
+        all.add(measure(seconds, [&](Clock::time_point until) {
             return probe_many(whole, port, options.at_a_time, until);
         }));
     }
-    bare.print("bare OpenSSL client");
-    ours.print("probes of one connection");
-    all.print("connections of whole probes (two, sizes measured)");
+    const std::string bare_client = "bare OpenSSL client";
+    print({"STARTTLS conversations of one thread", ours.rate(), bare_client, bare.rate(),
+           two_digits(ratio(ours.rates, bare.rates)), fmt::format("at least {}", aim_beside_bare)});
+    print({"the same: processor time of the client",
+           fmt::format("{:.0f} us", median(ours.processor)), bare_client,
+           fmt::format("{:.0f} us", median(bare.processor)),
+           two_digits(ratio(ours.processor, bare.processor))});
+    print({"the same: how busy the client was", fmt::format("{:.0f} %", median(ours.busy)),
+           bare_client, fmt::format("{:.0f} %", median(bare.busy)), ""});
+    print({"connections of whole probes, two each", all.rate(), bare_client, bare.rate(),
+           two_digits(ratio(all.rates, bare.rates))});
     if (have_finger)
-        print_row("posttls-finger, a process each, two at a time", "",
-                  fmt::format("{:.0f} /s", median(processes.rates)), "");
-    const auto show = [](std::string_view what, double aim, double got) {
-        print_row(what, fmt::format("{:.1f}", aim), fmt::format("{:.2f}", got),
-                  fmt::format("{:.2f}", got / aim));
-    };
-    show("probes beside the bare client", aim_beside_bare, ratio(ours.rates, bare.rates));
-    print_row("  the same by processor time of the client", "",
-              fmt::format("{:.2f}", ratio(bare.processor, ours.processor)), "");
-    if (have_finger)
-        show("probes beside processes", aim_beside_processes, ratio(ours.rates, processes.rates));
+        print({"STARTTLS conversations", ours.rate(),
+               "posttls-finger, a process each, two at a time", processes.rate(),
+               two_digits(ratio(ours.rates, processes.rates)),
+               fmt::format("at least {}", aim_beside_processes)});
     else
-        print_row("probes beside processes: posttls-finger is not here", "", "-", "-");
+        fmt::print("posttls-finger is not here\n");
 }
 
 bool read_number(std::string_view text, auto& number) {
@@ -210,7 +203,6 @@ int bench_probe(int argc, char** argv) {
     ::signal(SIGPIPE, SIG_IGN);
     const Files files;
     make_certificates(files);
-    print_row("", "aim", "got", "ratio");
     measure_memory(options, files);
     measure_rates(options, files);
     return 0;

@@ -21,6 +21,7 @@
 #include "lib/base/descriptor.hpp"
 #include "probes/socket_samples.hpp"
 #include "tests/bench/child.hpp"
+#include "tests/bench/row.hpp"
 
 namespace postfathom::bench {
 namespace {
@@ -77,18 +78,11 @@ int hold_sockets(int count, std::uint16_t port, int ready) {
     return 0;
 }
 
-struct Cost {
-    double processor = 0;  // seconds, the least of all rounds
-    double time = 0;
-    std::size_t sockets = 0;
-};
-
-// As probes/socket_feed does it.
-Cost look(int rounds) {
-    Cost best{1e9, 1e9, 0};
+// As probes/socket_feed does it; processor seconds, the least of all rounds.
+double look(int rounds) {
+    double best = 1e9;
     SocketWatch watch;
     for (int i = 0; i < rounds; ++i) {
-        const auto begin = Clock::now();
         const auto used = processor_seconds();
         auto samples = sample_mail_sockets();
         if (!samples) {
@@ -99,10 +93,7 @@ Cost look(int rounds) {
         std::erase_if(*samples, [&](const auto& sample) { return ours.contains(sample.inode); });
         watch.sample(*samples, Clock::now());
         (void)watch.suspicions();
-        best.processor = std::min(best.processor, processor_seconds() - used);
-        best.time =
-            std::min(best.time, std::chrono::duration<double>(Clock::now() - begin).count());
-        best.sockets = samples->size();
+        best = std::min(best, processor_seconds() - used);
     }
     return best;
 }
@@ -131,10 +122,16 @@ double ss(int rounds) {
     return best;
 }
 
-void print(const char* what, const Cost& cost) {
-    std::printf("%-44s %6zu in the sample: %7.2f ms of processor, %7.2f ms, %.3f %% of a core\n",
-                what, cost.sockets, cost.processor * 1e3, cost.time * 1e3,
-                100 * cost.processor / interval);
+void print(const char* what, double cost, double other) {
+    Row row{fmt::format("a look at {}: processor time", what),
+            fmt::format("{:.1f} ms ({:.2f} % of a core)", cost * 1e3, 100 * cost / interval)};
+    if (other > 0) {
+        row.beside = "ss, the same";
+        row.theirs = fmt::format("{:.1f} ms", other * 1e3);
+        row.ratio = two_digits(cost / other);
+    }
+    row.aim = "at most 1 %";
+    bench::print(row);
 }
 
 int measure(const char* what, int sockets, std::uint16_t port, int rounds, bool beside) {
@@ -149,9 +146,7 @@ int measure(const char* what, int sockets, std::uint16_t port, int rounds, bool 
         std::fprintf(stderr, "%d sockets cannot be had here\n", sockets);
         return 1;
     }
-    print(what, look(rounds));
-    if (const double other = beside ? ss(std::min(rounds, 5)) : 0; other > 0)
-        std::printf("%-44s %34.2f ms of processor\n", "  ss, the same", other * 1e3);
+    print(what, look(rounds), beside ? ss(std::min(rounds, 5)) : 0);
     return 0;
 }
 
@@ -164,7 +159,7 @@ int run(const Options& options) {
     limit.rlim_max = std::max(limit.rlim_max, wanted);
     ::setrlimit(RLIMIT_NOFILE, &limit);
 
-    std::printf("one look, of one in %.0f s:\n", interval);
+    std::printf("one look, of one in %.0f s\n", interval);
     const auto mail = std::to_string(options.sockets) + " mail sockets";
     const auto others = std::to_string(options.sockets) + " other sockets";
     if (measure(mail.c_str(), options.sockets, 25, options.rounds, true) != 0) return 1;

@@ -41,6 +41,7 @@ class Child {
         ::waitpid(process_, nullptr, 0);
     }
 
+    pid_t process() const { return process_; }
     double used() const { return process_ > 0 ? processor_seconds(process_) : 0; }
 
     // Its exit status, when it has ended by itself; -1: it was killed.

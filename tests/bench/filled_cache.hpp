@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -17,6 +18,9 @@ namespace postfathom::bench {
 
 inline std::string domain(int number) { return fmt::format("d{}.example.org", number); }
 inline std::string relay(int number) { return fmt::format("[mx{}.example.net]", number); }
+inline std::string address(int number) {
+    return fmt::format("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255);
+}
 inline bool ill_destination(int number) { return number % 100 == 7; }
 
 inline void add(CacheChange& change, int number, WallTime now) {
@@ -35,8 +39,8 @@ inline void add(CacheChange& change, int number, WallTime now) {
     }
     const auto name = fmt::format("mx{}.example.net", number);
     std::vector<Endpoint> endpoints;
-    for (const auto& text : {fmt::format("10.{}.{}.1", number >> 8 & 255, number & 255),
-                             fmt::format("2001:db8::{:x}", number + 1)})
+    for (const auto& text :
+         {address(number), fmt::format("2001:db8::{:x}:{:x}", number >> 16, (number & 65535) + 1)})
         endpoints.push_back(
             {IpAddress::parse(text).value_or(IpAddress{}), 25, Service::smtp, name});
     for (const auto& endpoint : endpoints)
@@ -45,12 +49,21 @@ inline void add(CacheChange& change, int number, WallTime now) {
     change.routes.push_back({domain(number), relay(number), relay(number), "smtp", now});
 }
 
-// False, with a message, when it cannot be filled.
+// Room for so many: twice what they take.
+inline CacheLimits limits_for(int destinations) {
+    const auto entries = static_cast<std::uint64_t>(std::max(destinations, 100'000));
+    return {std::max(std::uint64_t{256} << 20, entries * 6000), entries};
+}
+
+// False, with a message, when it cannot be filled. The higher its number, the later a destination
+// was confirmed.
 inline bool fill_cache(const std::filesystem::path& directory, int destinations) {
-    auto writer = open_cache_for_writing(directory, {});
+    auto writer = open_cache_for_writing(directory, limits_for(destinations));
+    const auto begun = wall_now() - std::chrono::milliseconds(destinations);
     for (int first = 0; writer && first < destinations; first += 2000) {
         CacheChange change;
-        for (int i = first; i < first + 2000 && i < destinations; ++i) add(change, i, wall_now());
+        for (int i = first; i < first + 2000 && i < destinations; ++i)
+            add(change, i, begun + std::chrono::milliseconds(i));
         if (auto stored = (*writer)->store(change); !stored) {
             std::fprintf(stderr, "fill the cache: %s\n", stored.error().message.c_str());
             return false;

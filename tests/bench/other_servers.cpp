@@ -75,6 +75,28 @@ OtherServer postgrey(const fs::path& root, const fs::path& scratch) {
     return server;
 }
 
+OtherServer postfwd(const fs::path& root, const fs::path& scratch) {
+    OtherServer server{"postfwd", true, "127.0.0.1:18462", {}, 10, {}};
+    const auto found = program(root, "usr/sbin/postfwd1");
+    if (found.empty()) return server;
+    // One rule that needs nothing looked up, and no log.
+    std::ofstream(scratch / "postfwd.cf") << "id=NONE; action=dunno\n";
+    // It listens only as a daemon, in a process that it forks. Told that it is that one already, it
+    // stays the process that we started, and end.
+    const auto start =
+        fmt::format("no warnings; *Net::Server::safe_fork = sub {{ 0 }}; do '{}' or die $@", found);
+    server.work = [=] {
+        return run(
+            root, scratch / "postfwd.log",
+            {"perl", "-T", "-I" + (root / "usr/share/perl5").string(),
+             "-I" + (root / "usr/lib/x86_64-linux-gnu/perl5/5.36").string(), "-MNet::Server", "-e",
+             start, "--", "--daemon", "--perfmon", "--nodns", "--norulelog", "--norulestats",
+             "--file=" + (scratch / "postfwd.cf").string(), "--interface=127.0.0.1", "--port=18462",
+             "--user=root", "--group=root", "--pidfile=" + (scratch / "postfwd.pid").string()});
+    };
+    return server;
+}
+
 // A policy for each of our domains, in the cache that its Debian package is set up with, so that it
 // asks nobody.
 bool fill_policies(const fs::path& scratch, int destinations) {
@@ -115,6 +137,7 @@ OtherServer mta_sts(const fs::path& root, const fs::path& scratch, int destinati
 std::vector<OtherServer> other_servers(const fs::path& unpacked, const fs::path& scratch,
                                        int destinations) {
     std::vector<OtherServer> all{policyd_rate_limit(unpacked, scratch), postgrey(unpacked, scratch),
+                                 postfwd(unpacked, scratch),
                                  mta_sts(unpacked, scratch, destinations)};
     for (auto& server : all)
         if (!server.work && server.why_not.empty())

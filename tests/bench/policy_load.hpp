@@ -19,6 +19,9 @@ namespace postfathom::bench {
 class Server {
   public:
     Server(std::string name, std::string place, const std::function<int()>& work);
+    // A process that is another's.
+    Server(std::string name, std::string place, pid_t process)
+        : name_(std::move(name)), place_(std::move(place)), process_(process), owned_(false) {}
     // Another socket of the same process, which has to outlive this.
     Server(const Server& same, std::string place)
         : name_(same.name_), place_(std::move(place)), process_(same.process_), owned_(false) {}

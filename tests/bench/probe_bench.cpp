@@ -54,10 +54,4 @@ ProbeRequest request_to(std::uint16_t port) {
     return request;
 }
 
-void print_row(std::string_view what, std::string_view aim, std::string_view got,
-               std::string_view ratio) {
-    fmt::print("{:<66} {:>8} {:>9} {:>7}\n", what, aim, got, ratio);
-    std::fflush(stdout);
-}
-
 }  // namespace postfathom::bench

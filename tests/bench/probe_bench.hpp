@@ -10,6 +10,7 @@
 #include "probes/engine.hpp"
 #include "tests/bench/child.hpp"
 #include "tests/bench/mail_peer.hpp"
+#include "tests/bench/row.hpp"
 #include "tests/bench/temporary_directory.hpp"
 
 namespace postfathom::bench {
@@ -39,7 +40,6 @@ class Server {
   public:
     Server(const Files& files, bool mute);
     std::uint16_t port() const { return listening_.port; }
-    double used() const { return child_.used(); }  // processor time, in seconds
 
   private:
     Context context_;
@@ -49,9 +49,6 @@ class Server {
 
 Settings::Probe settings_of(const Files& files);
 ProbeRequest request_to(std::uint16_t port);
-
-void print_row(std::string_view what, std::string_view aim, std::string_view got,
-               std::string_view ratio);
 
 // In probe_memory.cpp.
 void measure_memory(const Options& options, const Files& files);

@@ -70,11 +70,10 @@ int fly(const Options& options, const Files& files, std::uint16_t port) {
         asio::co_spawn(io, one_in_flight(engine, port, flight), asio::detached);
     io.run();
     const auto peak = megabytes("VmHWM:");
-    print_row(fmt::format("{} probes in flight: {:.0f} MB before, {} connections, {:.0f} s",
-                          flight.largest, before, flight.connections,
-                          Seconds(Clock::now() - started).count()),
-              fmt::format("{:.0f} MB", aim_megabytes), fmt::format("{:.0f} MB", peak),
-              fmt::format("{:.2f}", peak / aim_megabytes));
+    print({fmt::format("memory of {} probes in flight ({} connections, {:.0f} s)", flight.largest,
+                       flight.connections, Seconds(Clock::now() - started).count()),
+           fmt::format("{:.0f} MB", peak), "before", fmt::format("{:.0f} MB", before), "",
+           fmt::format("at most {:.0f} MB", aim_megabytes)});
     if (flight.largest >= options.in_flight) return 0;
     fmt::print(stderr, "bench_probe: not all were in flight at the same time\n");
     return 1;
