@@ -63,7 +63,8 @@ TEST_CASE("discovery: the router that says too big is named" * doctest::skip()) 
          {std::pair{server_v4, router_v4}, std::pair{server_v6, router_v6}}) {
         for (const bool echo : {false, true}) {
             const auto evidence = sent_to(address);
-            CAPTURE(address);
+            const auto& server = address;  // clang 14 captures no structured binding
+            CAPTURE(server);
             CAPTURE(echo);
             const auto small = of_size(evidence, 1400, echo);
             REQUIRE(small.size() == 1);

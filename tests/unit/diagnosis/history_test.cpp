@@ -279,7 +279,8 @@ TEST_CASE("illness that comes and goes is told from one that came, and from one 
                                            {"..xx..xx", true},
                                            {"x.x.x.x.x.x.x.x.", true},
                                            {"x.x.................", true}}) {
-        CAPTURE(probes);
+        const std::string seen = probes;  // clang 14 captures no structured binding
+        CAPTURE(seen);
         const auto history = history_of(probes);
         CHECK(history.size() <= max_history);
         CHECK(comes_and_goes(history, now + 1h) == expected);

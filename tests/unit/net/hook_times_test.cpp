@@ -20,7 +20,8 @@ TEST_CASE("an answer is counted in the first bucket whose bound it does not exce
         {301ms, 13}, {1s, 13}, {3s, 14},  {3'000'000'001ns, 15}, {1'000'000s, 15},
     };
     for (const auto& [taken, bucket] : cases) {
-        CAPTURE(taken.count());
+        const auto nanoseconds = taken.count();  // clang 14 captures no structured binding
+        CAPTURE(nanoseconds);
         HookTimer timer(HookSocket::tables);
         timer.add(taken);
         const auto times = timer.read();

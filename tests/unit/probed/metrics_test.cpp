@@ -153,7 +153,8 @@ TEST_CASE("no text of a peer, a log or a next hop is ever part of the metrics") 
     // Only the phases of probes come with the first probe; no other sample is new.
     for (const auto& [name, value] : bench.samples())
         if (!name.starts_with("postfathom_probe_phase_seconds")) {
-            CAPTURE(name);
+            const auto& sample = name;  // clang 14 captures no structured binding
+            CAPTURE(sample);
             const bool known =
                 before.contains(name) || name == "postfathom_log_last_line_timestamp_seconds";
             CHECK(known);

@@ -70,7 +70,8 @@ TEST_CASE("usual sizes cost at most eight connections") {
     double mean = 0;
     double failing = 0;
     double weights = 0;
-    for (const auto& [mtu, weight] : usual) {
+    for (const auto& [size, weight] : usual) {
+        const auto mtu = size;  // clang 14 captures no structured binding
         SimulatedPath path;
         path.mtu = mtu;
         const auto found = search(path, 1500);
