@@ -37,8 +37,8 @@ expect 78 "/nonexistent: No such file" -c /nonexistent config show
 expect 0 'connect_timeout = "10s"' -c "$good" config show
 expect 0 'connect_timeout = "10s"' config show --config "$good"
 expect 0 '"connect_timeout":"10s"' -c "$good" config show --json
-expect 64 "subcommand" nonsense
-expect 64 "subcommand"
+expect 64 'there is no command "nonsense"' nonsense
+expect 64 "which command?"
 expect 64 "required" config check
 # For monitoring, a probe that could not be asked for is one that could not tell.
 expect 3 "destination is required" probe

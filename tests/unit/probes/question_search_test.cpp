@@ -297,11 +297,9 @@ TEST_CASE("a server that ends connections at random is not a matter of size") {
 
 // Behind a load balancer some of a server's machines hang: by chance, or each one in turn.
 TEST_CASE("a server that is mute at random, or in turns, is not a matter of size") {
-    const auto plans = [] {
-        return std::vector{hello_plan(),
-                           hello_plan({{QuestionKind::client_hello, post_quantum_hello, 2},
-                                       {QuestionKind::client_hello, ordinary, 2}})};
-    };
+    const std::vector plans{hello_plan(),
+                            hello_plan({{QuestionKind::client_hello, post_quantum_hello, 2},
+                                        {QuestionKind::client_hello, ordinary, 2}})};
     for (const auto how : {Answer::swallowed, Answer::ended}) {
         for (const double share : {0.2, 0.5, 0.8}) {
             int claims = 0;
@@ -311,7 +309,7 @@ TEST_CASE("a server that is mute at random, or in turns, is not a matter of size
                 box.treats = [&](const RequestShape&) {
                     return std::bernoulli_distribution(share)(random) ? how : Answer::answered;
                 };
-                const auto& plan = plans()[seed % 2];
+                const auto& plan = plans[seed % 2];
                 const int tries = seed % 4 < 2 ? 1 : 3;
                 if (search(box, ordinary, tries, plan, seed).pattern) ++claims;
             }
@@ -322,7 +320,7 @@ TEST_CASE("a server that is mute at random, or in turns, is not a matter of size
             for (unsigned mute = 1; mute < machines; ++mute)
                 for (unsigned start = 0; start < machines; ++start)
                     for (const int tries : {1, 2, 3})
-                        for (const auto& plan : plans()) {
+                        for (const auto& plan : plans) {
                             CAPTURE(machines);
                             CAPTURE(mute);
                             CAPTURE(start);
