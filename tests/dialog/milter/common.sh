@@ -28,12 +28,16 @@ end_process() {  # end_process PID
   wait "$1" 2>/dev/null || true
 }
 write_config() {  # write_config SOCKET [MODE] [more of the file]; without MODE none is written
-  local mode=
+  local mode='' confinement=auto
   [ -z "${2-}" ] || mode="mode = \"$2\""
+  # valgrind makes system calls of its own.
+  [ -z "${RUN_UNDER:-}" ] || confinement=off
   mkdir -p "$work/cache"
   cat >"$work/postfathom.toml" <<TOML
 [log]
 level = "debug"
+[confinement]
+mode = "$confinement"
 [cache]
 directory = "$work/cache"
 [notice]
