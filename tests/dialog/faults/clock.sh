@@ -10,9 +10,10 @@ faketime=$(find /usr/lib -name libfaketimeMT.so.1 2>/dev/null | head -n 1)
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$(readlink -f "$0")")/mail_host.bash"
 mail_host_up
+# In brackets: the servers are at addresses of this host, to which MX records lead no mail, and no probe of the daemon.
 policy_lines='mode = "warn"' configure '[[route]]
 domain = "ill.example.org"
-next_hop = "d1.example.org"
+next_hop = "[d1.example.org]"
 [probe]
 min_interval = "1s"'
 # By rename, since the daemons read it at each look at the clock.
@@ -22,8 +23,8 @@ in_namespace=(ip netns exec "$name" env LD_PRELOAD="$faketime" FAKETIME_TIMESTAM
   FAKETIME_DONT_FAKE_MONOTONIC=1)
 start_daemons probed policyd milter
 warned() { [[ $("$tester" tell policy "$sockets/policy.sock" you@ill.example.org) == action=WARN* ]]; }
-measured() { date +%s -d "$(ask_admin http://localhost/v1/destinations | jq -r '.destinations[] | select(.next_hop == "d1.example.org").verdict.measured_at')"; }
-ask_admin -d '{"destination": "d1.example.org", "wait": true}' http://localhost/v1/probe >/dev/null
+measured() { date +%s -d "$(ask_admin http://localhost/v1/destinations | jq -r '.destinations[] | select(.next_hop == "[d1.example.org]").verdict.measured_at')"; }
+ask_admin -d '{"destination": "[d1.example.org]", "wait": true}' http://localhost/v1/probe >/dev/null
 warned || fail "no first verdict"
 
 # told_anew OFFSET: the verdict that is told was measured on the day that the clock shows now.
