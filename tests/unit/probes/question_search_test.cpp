@@ -314,7 +314,8 @@ TEST_CASE("a server that is mute at random, or in turns, is not a matter of size
                 if (search(box, ordinary, tries, plan, seed).pattern) ++claims;
             }
             MESSAGE(claims << " of 2000, " << share << " of whose connections fail");
-            CHECK(claims <= 20);
+            // 1 in 50, as docs/architecture.md has it (odds_of_ill_server in question_pattern.cpp).
+            CHECK(claims <= 40);
         }
         for (unsigned machines = 2; machines <= 5; ++machines)
             for (unsigned mute = 1; mute < machines; ++mute)
