@@ -77,8 +77,9 @@ std::string tell(const Input& input) {
             if (taken == 0) return;
         }
     });
-    if (error) return "refused";
-    if (!parser.is_done()) return "unfinished";
+    // Of lines that are no header Beast complains at once when it has them whole, and otherwise
+    // waits for the empty line.
+    if (error || !parser.is_done()) return "no request";
     return told_of(parser.get());
 }
 
