@@ -62,7 +62,9 @@ Result<NextHop> parse_host(std::string_view host, bool bracketed, std::string_vi
     if (const auto address = parse_literal(host)) return literal_hop(*address);
     auto name = to_lower(host);
     if (!name.empty() && name.back() == '.') name.pop_back();
-    if (!valid_name(name)) return refuse(whole, "a domain, a [host] or an [address]");
+    // "192.0.2.1." is neither: without its dot it would mean the address.
+    if (!valid_name(name) || IpAddress::parse(name))
+        return refuse(whole, "a domain, a [host] or an [address]");
     return NextHop{std::move(name), !bracketed, std::nullopt, std::nullopt};
 }
 

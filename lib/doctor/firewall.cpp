@@ -2,6 +2,7 @@
 #include "lib/doctor/firewall.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace postfathom {
 
@@ -78,7 +79,8 @@ struct Ends {
 
 class Walk {
   public:
-    Walk(const Firewall& firewall, IpFamily family) : firewall_(firewall), family_(family) {}
+    Walk(const Firewall& firewall, IpFamily family)
+        : firewall_(firewall), family_(family), seen_(firewall.chains.size()) {}
 
     Ends base(const FirewallChain& chain) {
         auto ends = through(chain, 0);
@@ -142,7 +144,14 @@ class Walk {
                 return other.table == chain.table && other.name == rule.target;
             });
         if (target == firewall_.chains.end() || jumps >= max_jumps) return true;
-        const auto inner = through(*target, jumps + 1);
+        // Each chain is walked once, however many rules jump to it; a loop, which no kernel takes,
+        // ends.
+        auto& seen = seen_[static_cast<std::size_t>(target - firewall_.chains.begin())];
+        if (!seen) {
+            seen = Ends{false, false, true, ""};
+            seen = through(*target, jumps + 1);
+        }
+        const auto& inner = *seen;
         ends.accepted |= inner.accepted;
         ends.dropped |= inner.dropped;
         if (ends.dropped_at.empty()) ends.dropped_at = inner.dropped_at;
@@ -152,6 +161,7 @@ class Walk {
 
     const Firewall& firewall_;
     IpFamily family_;
+    std::vector<std::optional<Ends>> seen_;  // by the place of the chain in the firewall
 };
 
 }  // namespace

@@ -176,7 +176,7 @@ PostfixVersion parse_postfix_version(std::string_view mail_version) {
     const auto dot = mail_version.find('.');
     if (!major || dot == std::string_view::npos) return {};
     const auto minor = number(mail_version.substr(dot + 1));
-    if (!minor) return {};
+    if (!minor || *major < 0 || *minor < 0) return {};
     return {*major, *minor};
 }
 

@@ -78,6 +78,8 @@ TEST_CASE("what is no next hop is refused with what was found") {
                                     std::string("\xc3\xa9xample.org"),
                                     std::string("user@example.org"),
                                     std::string("[1.2.3.4.5]:x"),
+                                    std::string("192.0.2.1."),
+                                    std::string("[192.0.2.1.]"),
                                     std::string("/var/run/sock"),
                                     long_label + ".org",
                                     long_name,

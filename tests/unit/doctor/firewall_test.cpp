@@ -56,6 +56,18 @@ constexpr auto loopback =
     R"({"match":{"op":"==","left":{"meta":{"key":"iif"}},"right":"lo"}},{"accept":null})";
 constexpr auto blocked_addresses =
     R"({"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"@blocked"}},{"drop":null})";
+// Fourteen chains, each of which jumps ten times to the next: ten to the fourteenth ways.
+std::string ladder() {
+    std::string all = R"({"nftables":[)" + input("accept");
+    for (int step = 0; step < 14; ++step) {
+        const auto from = step == 0 ? "input" : "step" + std::to_string(step);
+        const auto to = "step" + std::to_string(step + 1);
+        all += ',' + chain(to);
+        for (int jump = 0; jump < 10; ++jump)
+            all += ',' + rule(R"({"jump":{"target":")" + to + "\"}}", from);
+    }
+    return all + ',' + rule(both_drop, "step14") + "]}";
+}
 constexpr auto state_map =
     R"({"vmap":{"key":{"ct":{"key":"state"}},"data":{"set":[["established",{"accept":null}],["related",{"accept":null}],["invalid",{"drop":null}]]}}})";
 
@@ -108,6 +120,7 @@ TEST_CASE("nft: what drops \"packet too big\" and what lets it in") {
          ruleset({chain("icmp"), input("accept"), rule(R"({"jump":{"target":"icmp"}})"),
                   rule(R"({"jump":{"target":"icmp"}})", "icmp")}),
          passes, passes},
+        {"many jumps to many chains are walked once", ladder(), dropped, dropped},
         {"a range is not understood",
          ruleset(
              {input("accept"),

@@ -66,6 +66,7 @@ TEST_CASE("versions compare by their first two numbers") {
     CHECK(parse_postfix_version("3.12-20260821") == PostfixVersion{3, 12});
     CHECK(parse_postfix_version("3.7.11") < parse_postfix_version("3.10.1"));
     CHECK(parse_postfix_version("unknown") == PostfixVersion{});
+    CHECK(parse_postfix_version("3.-2") == PostfixVersion{});
 }
 
 TEST_CASE("a socket's path is one below the queue directory when it is relative or chrooted") {
