@@ -17,7 +17,8 @@ class Pace {
         : interval_(interval), max_keys_(max_keys) {}
 
     // True when `key` was not allowed within the interval. With all memory in use, new keys must
-    // wait until older ones are due: a flood of names costs a look-up each, nothing more.
+    // wait until older ones are due: a flood of names costs a look-up each, nothing more. Keys that
+    // are due are forgotten once per interval, so that memory is that of two intervals' names.
     bool allow(std::string_view key, Time now) {
         const auto found = allowed_at_.find(std::string(key));
         if (found != allowed_at_.end()) {
@@ -25,7 +26,7 @@ class Pace {
             found->second = now;
             return true;
         }
-        if (allowed_at_.size() >= max_keys_) forget_due(now);
+        if (allowed_at_.size() >= max_keys_ || now - forgot_at_ >= interval_) forget_due(now);
         if (allowed_at_.size() >= max_keys_) return false;
         allowed_at_.emplace(key, now);
         return true;

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 using namespace postfathom;
 using namespace std::chrono_literals;
 
@@ -28,4 +30,19 @@ TEST_CASE("what was allowed and did not happen may be tried again at once") {
     pace.retract("never seen");
     CHECK(pace.allow("a", start + 1s));
     CHECK_FALSE(pace.allow("a", start + 2s));
+}
+
+TEST_CASE("names that came once are forgotten long before all memory is in use") {
+    const Pace::Time start{1h};
+    Pace pace(60s, 10'000);
+    std::size_t most = 0;
+    for (int second = 0; second < 3600; ++second) {
+        CHECK(pace.allow("name" + std::to_string(second), start + std::chrono::seconds(second)));
+        most = std::max(most, pace.keys());
+    }
+    CHECK(most <= 121);
+    // Nothing was forgotten that is not due.
+    CHECK_FALSE(pace.allow("name3599", start + 3600s));
+    CHECK_FALSE(pace.allow("name3541", start + 3600s));
+    CHECK(pace.allow("name3540", start + 3600s));
 }
