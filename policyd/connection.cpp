@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <exception>
+#include <utility>
 
 #include "lib/base/log.hpp"
 #include "lib/base/text.hpp"
@@ -129,9 +130,12 @@ bool Connection::write() {
     return true;
 }
 
+// Once at a time: who comes back begins to read again, and two readers would feed one session.
 void Connection::wait_writable() {
+    if (std::exchange(waits_to_write_, true)) return;
     socket_.async_wait(Socket::wait_write,
                        [self = shared_from_this()](boost::system::error_code error) {
+                           self->waits_to_write_ = false;
                            if (error || !self->socket_.is_open() || !self->write()) return;
                            self->owing_since_.reset();
                            if (self->closing_) return self->close();

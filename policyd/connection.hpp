@@ -71,6 +71,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::string left_;  // read, and not yet taken by the session
     bool paused_ = false;
     bool closing_ = false;  // after out_ is written
+    bool waits_to_write_ = false;
     std::optional<Time> owing_since_;
     Time asked_at_{};  // when the bytes came that are worked on
 };

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <csignal>
+
 #include "lib/base/log.hpp"
 #include "lib/net/service_manager.hpp"
 
@@ -51,6 +53,9 @@ void Watchdog::watch() {
         without = now == seen ? without + 1 : 0;
         seen = now;
         if (without < ticks_until_hung) continue;
+        // What the loop hangs in may be the log: then nobody comes back from it.
+        std::signal(SIGALRM, SIG_DFL);
+        ::alarm(1);
         log::error("the event loop has not moved for {} ms; ending, so that Postfix need not wait",
                    (tick_ * ticks_until_hung).count());
         ::_exit(exit_status);

@@ -13,6 +13,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/json/serialize.hpp>
+#include <map>
 
 #include "lib/base/account.hpp"
 #include "lib/base/log.hpp"
@@ -59,23 +60,27 @@ struct AdminServer::State {
     Tcp::acceptor tcp_acceptor;  // closed where there is none
     AdminRights rights;
     Clock::time_point started;
-    std::size_t connections = 0;
+    std::map<Door, std::size_t> connections;
 };
 
 namespace {
 
 using StatePointer = std::shared_ptr<AdminServer::State>;
 
-// Counts a connection for as long as it lives.
+// Counts a connection for as long as it lives. Each door has seats of its own: whoever may come
+// through the loopback port keeps no operator out.
 class Seat {
   public:
-    explicit Seat(StatePointer state) : state_(std::move(state)) { ++state_->connections; }
-    ~Seat() { --state_->connections; }
+    Seat(StatePointer state, Door door) : state_(std::move(state)), door_(door) {
+        ++state_->connections[door_];
+    }
+    ~Seat() { --state_->connections[door_]; }
     Seat(const Seat&) = delete;
     Seat& operator=(const Seat&) = delete;
 
   private:
     StatePointer state_;
+    Door door_;
 };
 
 struct Reply {
@@ -275,7 +280,7 @@ asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
 }
 
 asio::awaitable<void> session(StatePointer state, Socket socket, Door door) {
-    const Seat seat(state);
+    const Seat seat(state, door);
     try {
         const auto peer = door == Door::unix_socket ? peer_of(socket.native_handle()) : AdminPeer{};
         beast::flat_buffer buffer(max_header_bytes + max_body_bytes);
@@ -311,7 +316,7 @@ asio::awaitable<void> accept_all(StatePointer state, Acceptor& acceptor, Door do
             continue;
         }
         Socket socket(std::move(accepted));
-        if (state->connections >= state->daemon.settings().admin.max_connections)
+        if (state->connections[door] >= state->daemon.settings().admin.max_connections)
             asio::co_spawn(state->io, turn_away(std::move(socket)), asio::detached);
         else
             asio::co_spawn(state->io, session(state, std::move(socket), door), asio::detached);

@@ -280,7 +280,28 @@ Daemon::Conclusion Daemon::conclusion_of(const Schedule::Job& job, const Report&
     return conclusion;
 }
 
+bool has_address(const ResolvedAddresses& found, const IpAddress& address) {
+    return std::find(found.addresses.begin(), found.addresses.end(), address) !=
+           found.addresses.end();
+}
+
+// Whatever breaks, the place is free again: else a few such probes were all that ever run.
 boost::asio::awaitable<void> Daemon::run(Schedule::Job job) {
+    const auto key = job.place.key();
+    std::string trouble;
+    try {
+        co_await run_through(std::move(job));
+        co_return;
+    } catch (const std::exception& broken) {
+        trouble = printable(broken.what());
+    }
+    log::error("{}: the probe broke off: {}", key, trouble);
+    schedule_.finished(key, Schedule::Ending::no_answer, false, Clock::now());
+    release_waiters(key);
+    pump();
+}
+
+boost::asio::awaitable<void> Daemon::run_through(Schedule::Job job) {
     const auto key = job.place.key();
     auto begun = event("probe-started", key);
     begun["reason"] = to_string(job.reason);
@@ -321,19 +342,27 @@ void Daemon::release_waiters(const std::string& key) {
     }
 }
 
+// Nothing where there is none, or not in time.
+boost::asio::awaitable<ResolvedAddresses> Daemon::look_up(std::string name) {
+    const auto next_hop = parse_next_hop(name);
+    if (!next_hop) co_return ResolvedAddresses{};
+    std::string trouble;
+    try {
+        auto work = resolve_(*next_hop);
+        auto found = co_await with_deadline(resolve_limit, std::move(work));
+        co_return found ? std::move(*found) : ResolvedAddresses{};
+    } catch (const std::exception& broken) {
+        trouble = printable(broken.what());
+    }
+    log::error("{}: its look-up broke off: {}", printable(name), trouble);
+    co_return ResolvedAddresses{};
+}
+
 // A recipient's domain counts as the next hop only when the server that Postfix used is one of its
 // own.
 boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
     if (!place.assumed || !place.peer) co_return place;
-    const auto next_hop = parse_next_hop(place.next_hop);
-    std::vector<IpAddress> addresses;
-    if (next_hop) {
-        auto work = resolve_(*next_hop);
-        auto found = co_await with_deadline(resolve_limit, std::move(work));
-        if (found) addresses = std::move(found->addresses);
-    }
-    if (std::find(addresses.begin(), addresses.end(), place.peer->address) == addresses.end())
-        place.next_hop.clear();
+    if (!has_address(co_await look_up(place.next_hop), place.peer->address)) place.next_hop.clear();
     place.assumed = false;
     co_return place;
 }

@@ -46,6 +46,7 @@ struct ResolvedAddresses {
     std::optional<std::chrono::seconds> ttl;
     std::vector<std::string> names;  // of the servers
 };
+bool has_address(const ResolvedAddresses& found, const IpAddress& address);
 using ResolveFunction = std::function<boost::asio::awaitable<ResolvedAddresses>(NextHop)>;
 
 boost::json::object to_json(const PathSuspicion& suspicion);
@@ -136,6 +137,8 @@ class Daemon {
     void wish(const std::vector<ProbeWish>& wishes);
     void note_client_trouble(std::string_view line);
     void learn_route();
+    boost::asio::awaitable<void> run_through(Schedule::Job job);
+    boost::asio::awaitable<ResolvedAddresses> look_up(std::string name);
     boost::asio::awaitable<void> confirm_route(LoggedRoute found);
     void keep_route(RouteRecord route);
     void note_tls_success(const std::string& domain);

@@ -82,6 +82,7 @@ void DaemonGate::add_what_is_known(const Endpoint& endpoint, const std::optional
 
 Admission DaemonGate::enter(const Endpoint& endpoint, const std::optional<IpAddress>& source) {
     const auto now = Clock::now();
+    servers_->budget.forget_what_is_over(now);
     const auto& budget = servers_->budget;
     const auto& address = endpoint.address;
     if (servers_->occupied.contains(address))

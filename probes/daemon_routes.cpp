@@ -6,7 +6,6 @@
 #include <boost/asio/detached.hpp>
 
 #include "lib/base/log.hpp"
-#include "lib/net/deadline.hpp"
 #include "probes/daemon.hpp"
 
 namespace postfathom {
@@ -15,12 +14,9 @@ namespace {
 
 // What is left out comes again with more deliveries.
 constexpr std::size_t max_confirming_routes = 16;
-constexpr std::chrono::seconds confirm_limit{30};
 
 bool belongs_to(const LoggedPeer& relay, const ResolvedAddresses& domain) {
-    if (std::find(domain.addresses.begin(), domain.addresses.end(), relay.address) !=
-        domain.addresses.end())
-        return true;
+    if (has_address(domain, relay.address)) return true;
     return std::any_of(domain.names.begin(), domain.names.end(),
                        [&](const std::string& name) { return same_owner(name, relay.host); });
 }
@@ -42,12 +38,7 @@ void Daemon::learn_route() {
 
 // A domain whose own servers are not known, now or at all, tells nothing.
 boost::asio::awaitable<void> Daemon::confirm_route(LoggedRoute found) {
-    ResolvedAddresses own;
-    if (const auto next_hop = parse_next_hop(found.route.domain)) {
-        auto work = resolve_(*next_hop);
-        auto resolved = co_await with_deadline(confirm_limit, std::move(work));
-        if (resolved) own = std::move(*resolved);
-    }
+    const auto own = co_await look_up(found.route.domain);
     --confirming_routes_;
     if (own.addresses.empty() || belongs_to(found.relay, own)) co_return;
     // The milter knows better, if it spoke meanwhile.

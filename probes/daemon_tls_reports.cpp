@@ -7,7 +7,6 @@
 
 #include "lib/base/log.hpp"
 #include "lib/mail_log/tls_report.hpp"
-#include "lib/net/deadline.hpp"
 #include "probes/daemon.hpp"
 
 namespace postfathom {
@@ -17,7 +16,6 @@ namespace {
 // Each store makes the readers of the cache look again.
 constexpr std::chrono::hours store_success_every{1};
 constexpr std::size_t max_confirming = 16;
-constexpr std::chrono::seconds confirm_limit{30};
 
 }  // namespace
 
@@ -58,15 +56,9 @@ void Daemon::note_tls_success(const std::string& domain) {
 // Unlike a line of the log, a report does not tell the port: an address that is none of the next
 // hop's is not probed at all.
 boost::asio::awaitable<void> Daemon::confirm(ProbePlace place) {
-    std::vector<IpAddress> addresses;
-    if (const auto next_hop = parse_next_hop(place.next_hop)) {
-        auto work = resolve_(*next_hop);
-        auto found = co_await with_deadline(confirm_limit, std::move(work));
-        if (found) addresses = std::move(found->addresses);
-    }
+    const auto found = co_await look_up(place.next_hop);
     confirming_.erase(place.next_hop);
-    if (std::find(addresses.begin(), addresses.end(), place.peer->address) == addresses.end())
-        co_return;
+    if (!has_address(found, place.peer->address)) co_return;
     place.assumed = false;
     request(std::move(place), ProbeReason::failure_seen);
 }

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "lib/base/log.hpp"
-#include "lib/net/deadline.hpp"
 #include "probes/daemon.hpp"
 
 namespace postfathom {
@@ -28,7 +27,6 @@ constexpr std::chrono::milliseconds refresh_pass{10 * 60'000};
 constexpr std::size_t lookup_batch = 20;
 constexpr std::chrono::seconds lookup_interval{10};
 constexpr std::chrono::minutes lookup_pause{5};
-constexpr std::chrono::seconds lookup_limit{30};
 
 }  // namespace
 
@@ -79,11 +77,8 @@ std::chrono::milliseconds Daemon::refresh() {
 // One after the other: our resolver is spared too.
 boost::asio::awaitable<void> Daemon::look_up_again(std::vector<std::string> next_hops) {
     for (const auto& name : next_hops) {
-        const auto next_hop = parse_next_hop(name);
-        if (!next_hop) continue;
-        auto work = resolve_(*next_hop);
-        auto found = co_await with_deadline(lookup_limit, std::move(work));
-        readdress(name, found ? *found : ResolvedAddresses{});
+        const auto found = co_await look_up(name);
+        readdress(name, found);
     }
     looking_up_ = false;
 }
@@ -95,8 +90,7 @@ void Daemon::readdress(const std::string& next_hop, const ResolvedAddresses& fou
     const auto ttl = std::max<std::chrono::seconds>(found.ttl.value_or(lookup_pause), lookup_pause);
     record->addresses_expire = wall_now() + ttl;
     const auto gone = [&](const Endpoint& endpoint) {
-        return std::find(found.addresses.begin(), found.addresses.end(), endpoint.address) ==
-               found.addresses.end();
+        return !has_address(found, endpoint.address);
     };
     const bool moved = !found.addresses.empty() &&
                        std::any_of(record->endpoints.begin(), record->endpoints.end(), gone);

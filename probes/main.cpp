@@ -109,7 +109,11 @@ asio::awaitable<void> refresh_by_the_clock(Daemon& daemon) {
     auto wait = first_refresh;
     for (;;) {
         co_await pause(wait);
-        wait = daemon.refresh();
+        try {
+            wait = daemon.refresh();
+        } catch (const std::exception& broken) {
+            log::error("the cache was not looked through: {}", printable(broken.what()));
+        }
     }
 }
 
@@ -231,6 +235,7 @@ Surroundings surroundings() {
 }
 
 int serve(const std::string& file, const Settings& settings) {
+    raise_descriptor_limit();
     auto cache = open_cache_for_writing(
         settings.cache.directory, {settings.cache.max_bytes, settings.cache.max_destinations});
     if (!cache)

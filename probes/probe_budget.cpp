@@ -82,6 +82,12 @@ ProbeBudget::Entry* ProbeBudget::entry_for(const IpAddress& address, Time now) {
     return &entries_[address];
 }
 
+void ProbeBudget::forget_what_is_over(Time now) {
+    if (now - forgot_at_ < std::chrono::minutes{1}) return;
+    forgot_at_ = now;
+    std::erase_if(entries_, [&](const auto& entry) { return over(entry.second, now); });
+}
+
 void ProbeBudget::book(const IpAddress& address, std::uint32_t connections, std::uint32_t aborted,
                        Time now) {
     if (connections == 0 && aborted == 0) return;

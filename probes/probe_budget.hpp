@@ -53,6 +53,9 @@ class ProbeBudget {
 
     void book(const IpAddress& address, std::uint32_t connections, std::uint32_t aborted, Time now);
 
+    // Servers of which nothing matters any more make room; once a minute, since it looks at all.
+    void forget_what_is_over(Time now);
+
     // The server asked us to come again later. Each time in a row the pause is twice as long.
     void told_to_go(const IpAddress& address, Time now);
     // It talked to us: the next pause is the first one again.
@@ -88,6 +91,7 @@ class ProbeBudget {
 
     Limits limits_;
     std::unordered_map<IpAddress, Entry, Hash> entries_;
+    Time forgot_at_{};
 };
 
 }  // namespace postfathom

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <unordered_map>
+#include <utility>
 
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
@@ -96,11 +98,16 @@ class UnboundContext {
         // Internal relays live in zones that libunbound answers itself by default.
         option("unblock-lan-zones:", "yes");
         // No name server given means the one on this host, as for glibc (resolv.conf(5));
-        // libunbound would ask the root servers itself.
-        if (names_a_server(read_file(resolv_conf)))
-            ub_ctx_resolvconf(context_, resolv_conf);
-        else
-            ub_ctx_set_fwd(context_, "127.0.0.1");
+        // libunbound would ask the root servers itself. A file that cannot be opened now, for want
+        // of a descriptor, says nothing: the next question tries again.
+        const std::ifstream there(resolv_conf);
+        const bool unreadable = !there.is_open() && errno != ENOENT && errno != EACCES;
+        const bool named = names_a_server(read_file(resolv_conf));
+        if (unreadable || (named ? ub_ctx_resolvconf(context_, resolv_conf)
+                                 : ub_ctx_set_fwd(context_, "127.0.0.1")) != 0) {
+            ub_ctx_delete(std::exchange(context_, nullptr));
+            return;
+        }
         // Last, since it ends the configuration.
         ub_ctx_zone_add(context_, "test.", "transparent");
     }
@@ -111,6 +118,7 @@ class UnboundContext {
     UnboundContext(const UnboundContext&) = delete;
     UnboundContext& operator=(const UnboundContext&) = delete;
 
+    bool usable() const { return context_ != nullptr; }
     bool idle() const { return pending_.empty(); }
 
     asio::awaitable<Answer> ask(std::string name, RecordType type) {
@@ -215,15 +223,16 @@ struct Resolver::Impl {
     struct Kept {
         std::unique_ptr<UnboundContext> context;
         std::string trust_anchor;
-        struct stat seen{};
+        struct stat seen {};
 
         UnboundContext& fresh(const std::string& wanted_anchor) {
-            struct stat now{};
+            struct stat now {};
             ::stat(resolv_conf, &now);
             const bool same =
                 now.st_ino == seen.st_ino && now.st_mtim.tv_sec == seen.st_mtim.tv_sec &&
                 now.st_mtim.tv_nsec == seen.st_mtim.tv_nsec && trust_anchor == wanted_anchor;
-            if (!context || (!same && context->idle())) {
+            // Without memory or descriptors it does not start; the next question tries again.
+            if (!context || !context->usable() || (!same && context->idle())) {
                 context.reset();
                 context = std::make_unique<UnboundContext>(wanted_anchor);
                 trust_anchor = wanted_anchor;

@@ -57,27 +57,25 @@ std::shared_ptr<spdlog::logger> standard_error_logger(const std::string& program
     return logger;
 }
 
-spdlog::logger& logger() {
-    static const bool initialised = [] {
-        spdlog::set_default_logger(standard_error_logger("postfathom"));
-        return true;
-    }();
-    (void)initialised;
-    return *spdlog::default_logger_raw();
+// Never destroyed: threads of libmilter may log while the program ends.
+std::shared_ptr<spdlog::logger>& kept() {
+    static auto& logger = *new std::shared_ptr<spdlog::logger>(standard_error_logger("postfathom"));
+    return logger;
 }
+
+spdlog::logger& logger() { return *kept(); }
 
 }  // namespace
 
 void start(const std::string& program, Target target, Level level) {
-    logger();
     if (target == Target::syslog) {
         auto sink =
             std::make_shared<spdlog::sinks::syslog_sink_mt>(program, LOG_PID, LOG_MAIL, true);
         auto fresh = std::make_shared<spdlog::logger>(program, std::move(sink));
         fresh->set_pattern("%v");
-        spdlog::set_default_logger(std::move(fresh));
+        kept() = std::move(fresh);
     } else {
-        spdlog::set_default_logger(standard_error_logger(program));
+        kept() = standard_error_logger(program);
     }
     logger().flush_on(spdlog::level::debug);
     set_level(level);

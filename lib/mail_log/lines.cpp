@@ -85,8 +85,12 @@ std::optional<std::string_view> take_recipient(std::string_view& text) {
     return std::nullopt;
 }
 
+constexpr std::size_t max_status_code = 9;   // "5.999.999", RFC 3463 section 2
+constexpr std::size_t max_status_word = 32;  // "undeliverable" has 13
+
 bool is_status_code(std::string_view text) {
-    return text.size() >= 5 && text[1] == '.' && text.find_first_not_of("0123456789.") == text.npos;
+    return text.size() >= 5 && text.size() <= max_status_code && text[1] == '.' &&
+           text.find_first_not_of("0123456789.") == text.npos;
 }
 
 std::string domain_of(std::string_view recipient) {
@@ -111,6 +115,7 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
     const auto dsn = take_until(text, ", status=");
     const auto status = take_until(text, " (");
     if (!dsn || !is_status_code(*dsn) || !status || status->empty() ||
+        status->size() > max_status_word ||
         status->find_first_not_of("abcdefghijklmnopqrstuvwxyz-") != status->npos)
         return std::nullopt;
 

@@ -10,6 +10,7 @@ namespace postfathom {
 namespace {
 
 constexpr std::size_t max_host = 255;
+constexpr std::size_t max_stamp = 40;      // RFC 3339 with nanoseconds has 35
 constexpr std::size_t max_address = 64;    // "IPv6:" and the longest IPv6 text
 constexpr std::size_t max_queue_id = 100;  // long queue ids have less than 30 characters
 
@@ -26,8 +27,8 @@ bool take_time(std::string_view& line) {
     if (line.empty()) return false;
     if (digit(line.front())) {
         const auto stamp = take_until(line, " ");
-        return stamp && stamp->size() >= 19 && (*stamp)[4] == '-' && (*stamp)[7] == '-' &&
-               ((*stamp)[10] == 'T' || (*stamp)[10] == 't');
+        return stamp && stamp->size() >= 19 && stamp->size() <= max_stamp && (*stamp)[4] == '-' &&
+               (*stamp)[7] == '-' && ((*stamp)[10] == 'T' || (*stamp)[10] == 't');
     }
     constexpr std::string_view shape = "Mmm dd hh:mm:ss ";
     if (line.size() < shape.size()) return false;
@@ -64,7 +65,8 @@ std::optional<LoggedPeer> take_address(std::string_view host, std::string_view& 
     if (!inner || inner->size() > max_address) return std::nullopt;
     const auto address = IpAddress::parse(*inner);
     if (!address) return std::nullopt;
-    LoggedPeer peer{std::string(host), *address, std::nullopt};
+    // As the cache stores it: a name that is no ASCII would be another one there.
+    LoggedPeer peer{printable(host, max_host), *address, std::nullopt};
     if (auto after = rest; take(after, ":") && !after.empty() && digit(after.front())) {
         const auto port = take_number<std::uint16_t>(after);
         if (!port || *port == 0) return std::nullopt;
@@ -120,7 +122,7 @@ std::optional<LineHead> take_head(std::string_view& line) {
     LineHead head;
     head.stamp = trim(line.substr(0, line.size() - rest.size()));
     const auto host = take_until(rest, " ");
-    if (!host || host->empty()) return std::nullopt;
+    if (!host || host->empty() || host->size() > max_host) return std::nullopt;
     // A log of Dovecot's own has no host: "Nov 23 01:11:21 imap-login: Info: ...".
     if (host->ends_with(':')) {
         head.program = host->substr(0, host->size() - 1);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <random>
 
+#include "lib/mail_log/scan.hpp"
 #include "tests/unit/mail_log/render.hpp"
 
 using namespace postfathom;
@@ -268,4 +269,25 @@ TEST_CASE("an overlong line is cut, and costs no more than its limit") {
     CHECK(std::get<DeliveryStatus>(result->event).reason.size() < max_log_line_bytes);
     CHECK_FALSE(parse_log_line(head + std::string(1'000'000, '[')));
     CHECK_FALSE(parse_log_line(std::string(1'000'000, '\0')));
+}
+
+TEST_CASE("a host that a line names is printable, and is as long as a name may be") {
+    std::string_view text = "x\xc2\x9b\x9b\x80y[192.0.2.1]:25 rest";
+    const auto peer = take_peer(text);
+    REQUIRE(peer);
+    CHECK(peer->host.find_first_of("\xc2\x9b\x80") == std::string::npos);
+    CHECK(peer->host.front() == 'x');
+    const std::string tail = " mx postfix/smtp[1]: 45952A7814D: removed";
+    for (const auto& [whole, expected] :
+         {std::pair{"2026-11-23T01:11:21.123456789+00:00" + tail, true},
+          {"2026-11-23T01:11:21." + std::string(7000, '1') + tail, false},
+          {"Nov 23 01:11:21 " + std::string(256, 'm') + tail.substr(3), false}}) {
+        const auto shown = whole.substr(0, 60);
+        CAPTURE(shown);
+        std::string_view line = whole;
+        CHECK(take_head(line).has_value() == expected);
+    }
+    const std::string before = "45952A7814D: to=<you@example.org>, relay=none, delay=5, ";
+    CHECK(event(before + "delays=0/0/5/0, dsn=4." + std::string(7000, '0') +
+                ", status=deferred (x)") == "-");
 }

@@ -6,8 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <new>
+#include <string>
+#include <utility>
 
 #include "lib/base/descriptor.hpp"
 #include "lib/net/hook_times.hpp"
@@ -54,7 +57,68 @@ struct Line {
     int closed = 0;
 };
 
+// Answers more than a socket holds, at once and again after a pause; then pauses at each byte.
+class Flood final : public Session {
+  public:
+    explicit Flood(int& fed_while_paused) : fed_while_paused_(fed_while_paused) {}
+    Next feed(std::string_view& bytes, std::string& out) override {
+        if (paused_) ++fed_while_paused_;
+        if (!flooded_) out.append(flood, 'x');
+        bytes = {};
+        paused_ = true;
+        return Next::pause;
+    }
+    Next resume(std::string& out) override {
+        out.append(std::exchange(flooded_, true) ? 1 : flood, 'y');
+        paused_ = false;
+        return Next::read;
+    }
+    bool mid_request() const override { return false; }
+
+    static constexpr std::size_t flood = 4 << 20;
+
+  private:
+    int& fed_while_paused_;
+    bool paused_ = false;
+    bool flooded_ = false;
+};
+
 }  // namespace
+
+TEST_CASE("a client that reads late is read from once, and not while its answer is due") {
+    boost::asio::io_context io;
+    Line line(io);
+    int fed_while_paused = 0;
+    int ends[2] = {-1, -1};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    const Descriptor client(ends[0]);
+    const auto connection = std::make_shared<Connection>(
+        Connection::Socket(io, boost::asio::generic::stream_protocol(AF_UNIX, 0), ends[1]),
+        line.times, [](Connection&) {});
+    connection->start(std::make_unique<Flood>(fed_while_paused));
+    const auto run = [&] {
+        io.restart();
+        io.poll();
+    };
+    REQUIRE(::send(client.get(), "a", 1, MSG_NOSIGNAL) == 1);
+    run();
+    connection->resume();
+    std::string got;
+    std::array<char, 65536> buffer{};
+    for (;;) {
+        const auto count = ::recv(client.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+        if (count <= 0 && got.size() == 2 * Flood::flood) break;
+        if (count > 0) got.append(buffer.data(), static_cast<std::size_t>(count));
+        REQUIRE(got.size() <= 2 * Flood::flood);
+        run();
+    }
+    for (const char* byte : {"b", "c"}) {
+        REQUIRE(::send(client.get(), byte, 1, MSG_NOSIGNAL) == 1);
+        run();
+    }
+    CHECK(fed_while_paused == 0);
+    connection->close();
+}
 
 TEST_CASE("a request that memory does not suffice for ends its connection, and no other") {
     boost::asio::io_context io;

@@ -272,6 +272,22 @@ TEST_CASE("a probe that breaks ends as inconclusive, and the daemon goes on") {
     CHECK(bench.cache.next_hop("example.net")->verdict.id == DiagnosisId::pmtu_black_hole);
 }
 
+TEST_CASE("probes that break outside the probe itself keep no place of those to come") {
+    Bench bench;
+    bench.cache.throws = true;
+    // More than run at a time.
+    for (int i = 0; i < 20; ++i) {
+        const auto name = "d" + std::to_string(i) + ".example.net";
+        REQUIRE(bench.daemon->ask(*parse_next_hop(name), name));
+    }
+    bench.settle();
+    CHECK(bench.world.probed.size() == 20);
+    bench.cache.throws = false;
+    REQUIRE(bench.daemon->ask(*parse_next_hop("example.net"), "example.net"));
+    bench.settle();
+    CHECK(bench.cache.next_hop("example.net"));
+}
+
 TEST_CASE("a full disk loses verdicts, not the daemon") {
     Bench bench;
     bench.cache.broken = true;

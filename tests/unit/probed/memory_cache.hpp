@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 
 #include "lib/cache/probe_cache.hpp"
 
@@ -18,6 +19,7 @@ class MemoryCache : public CacheWriter {
     std::map<std::string, ClientRecord> clients;
     std::map<std::string, std::string> reports;
     bool broken = false;  // store() fails
+    bool throws = false;  // as where memory ends
     WallTime removed_before{};
 
     std::optional<NextHopRecord> next_hop(std::string_view canonical) const override {
@@ -64,6 +66,7 @@ class MemoryCache : public CacheWriter {
     }
 
     Result<void> store(const CacheChange& change) override {
+        if (throws) throw std::bad_alloc();
         if (broken) return fail(ErrorCode::io, "no space left on device");
         for (const auto& record : change.next_hops) next_hops[record.next_hop] = record;
         for (const auto& record : change.endpoints) {

@@ -128,6 +128,21 @@ TEST_CASE("memory is bounded, and a server that does not fit in has nothing left
     CHECK(budget.left(address(9), later + 10min) == ProbeBudget::Left{8, 4});
 }
 
+TEST_CASE("a full memory lets new servers in again when what it has is over") {
+    ProbeBudget budget({.addresses = 2});
+    const auto address = [](unsigned i) {
+        return IpAddress::from_v4({198, 51, 100, static_cast<std::uint8_t>(i)});
+    };
+    budget.book(address(0), 1, 0, begin);
+    budget.book(address(1), 1, 0, begin);
+    budget.forget_what_is_over(begin + 9min);
+    CHECK_FALSE(budget.enough(address(9), begin + 9min));
+    // Whoever is not let in books nothing, so it must not take a booking.
+    budget.forget_what_is_over(begin + 5h);
+    CHECK(budget.addresses() == 0);
+    CHECK(budget.enough(address(9), begin + 5h));
+}
+
 TEST_CASE("each pause is announced once") {
     ProbeBudget budget({});
     budget.book(mx, 8, 4, begin);
