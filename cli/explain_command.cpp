@@ -109,8 +109,8 @@ void add_what_is_known(const Settings& settings, json::object& story) {
     story["unknown"] = std::move(unknown);
 }
 
-// The message as the log alone tells of it; null when it does not.
-json::value from_log(const ExplainOptions& options, const Settings& settings) {
+// The message as the log alone tells of it; null when it does not, or could not be read.
+json::value from_log(const ExplainOptions& options, const Settings& settings, bool& unread) {
     DeliveryStories stories(
         [&](const std::string& domain) { return configured_way(settings, domain); });
     const auto take = [&](std::string_view line) { stories.line(line); };
@@ -122,11 +122,14 @@ json::value from_log(const ExplainOptions& options, const Settings& settings) {
                    "postfathom: the mail log is the systemd journal; to read it: journalctl -o "
                    "short-iso --since -1d | postfathom explain {} --log -\n",
                    options.subject);
+        unread = true;
         return nullptr;
     } else if (file.empty()) {
+        unread = true;
         return nullptr;
     } else if (const auto done = read_log_tail(file, max_log_bytes, take); !done) {
         fmt::print(stderr, "postfathom: {}\n", done.error().message);
+        unread = true;
         return nullptr;
     }
     const auto* story = stories.find(options.subject);
@@ -146,7 +149,8 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
     } else {
         answer_of(settings, "/healthz", daemon);
     }
-    auto story = from_log(options, settings);
+    bool unread = false;
+    auto story = from_log(options, settings, unread);
     if (story.is_object()) {
         if (daemon)
             add_what_is_known(settings, story.get_object());
@@ -164,10 +168,12 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
         return 0;
     }
     fmt::print(stderr, "postfathom: nothing is known of {}{}\n", options.subject,
-               daemon ? ": neither postfathom-probed nor the end of the mail log tells of it; an "
-                        "older log: --log FILE"
-                      : ": the end of the mail log does not tell of it, and postfathom-probed is "
-                        "not running; an older log: --log FILE");
+               unread   ? ": the mail log could not be read here; another place: --log FILE, or "
+                          "mail_log.file and mail_log.source in postfathom.toml"
+               : daemon ? ": neither postfathom-probed nor the end of the mail log tells of it; an "
+                          "older log: --log FILE"
+                        : ": the end of the mail log does not tell of it, and postfathom-probed is "
+                          "not running; an older log: --log FILE");
     return daemon ? exit_not_known : exit_unavailable;
 }
 

@@ -371,7 +371,7 @@ void add_config(CommandLine& line) {
     command->require_subcommand(1);
     auto* check =
         command->add_subcommand("check", "Check a file; exit status 78 when it has faults");
-    check->add_option("file", options->file, "The file")->required();
+    check->add_option("file", options->file, "The file; without it that of -c, or the usual one");
     auto* show = command->add_subcommand("show", "Print every setting with its effective value");
     add_json(show, options->json);
     check->footer("");  // not that of the command
@@ -383,8 +383,12 @@ void add_config(CommandLine& line) {
         "Examples:\n"
         "  postfathom config check /etc/postfathom/postfathom.toml\n"
         "  postfathom config show");
-    line.commands.push_back(
-        {check, [options](const Settings&) { return run_config_check(options->file); }, false});
+    line.commands.push_back({check,
+                             [options, &line](const Settings&) {
+                                 return run_config_check(options->file.empty() ? line.config_file
+                                                                               : options->file);
+                             },
+                             false});
     line.commands.push_back({show, [options](const Settings& settings) {
                                  return run_config_show(settings, options->json);
                              }});

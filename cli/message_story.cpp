@@ -77,6 +77,25 @@ void tell_what_it_is_not(Text out, const json::value& attempt) {
     }
 }
 
+// "mx.example.org[192.0.2.1]" of "mx.example.org[192.0.2.1]:25": the port is not always told.
+std::string_view without_port(std::string_view server) {
+    return server.substr(0, server.find(']'));
+}
+
+// After a handshake that failed, and in the same attempt, Postfix comes back to a server in clear
+// text alone (src/smtp/smtp_connect.c).
+bool fell_to_clear_text(const json::value& attempt) {
+    const auto relay = text(attempt, "relay");
+    if (relay.empty() || flag(attempt, "tls_established")) return false;
+    const auto& failed = list(attempt, "failed");
+    return std::any_of(failed.begin(), failed.end(), [&](const json::value& one) {
+        const auto kind = text(one, "kind");
+        const auto server = text(one, "server");
+        return (kind == "cannot-start-tls" || kind == "handshake-error") &&
+               without_port(server) == without_port(relay);
+    });
+}
+
 void tell_attempt(Text out, const json::value& attempt, const QueueTimes& times) {
     const auto status = text(attempt, "status");
     const bool suspended = flag(attempt, "suspended");
@@ -98,6 +117,13 @@ void tell_attempt(Text out, const json::value& attempt, const QueueTimes& times)
                        server.empty() ? "" : " with " + server,
                        text(failed, "reason").empty() ? "" : ": " + text(failed, "reason"));
     }
+    if (status == "sent" && fell_to_clear_text(attempt))
+        fmt::format_to(
+            out,
+            "    it went IN CLEAR TEXT: TLS with the same server had failed just before; "
+            "what makes such mail\n"
+            "    wait for TLS instead: postfathom suggest '{}' --kind tls-policy\n",
+            next_hop.empty() ? domain : next_hop);
     if (const auto tls = text(attempt, "tls"); !tls.empty())
         fmt::format_to(out, "    TLS as Postfix counts it: {}\n", tls);
     if (suspended)

@@ -132,7 +132,14 @@ int read_live(const QueueOptions& options, QueueListing& listing, bool& cut) {
                       exit_no_input);
     listing.end();
     cut = end->cut;
-    auto words_of_postqueue = printable(trim(end->error), 1024);
+    std::string said;
+    for (const auto part : split(trim(end->error), '\n'))
+        said += (said.empty() ? "" : "; ") + std::string(trim(part));
+    auto words_of_postqueue = printable(said, 1024);
+    if (words_of_postqueue.find("ail system is down") != std::string::npos)
+        words_of_postqueue +=
+            "; start it (postfix start), or give what postqueue -j printed "
+            "before: postfathom queue --file FILE";
     if (words_of_postqueue.find("ermission denied") != std::string::npos)
         words_of_postqueue +=
             "; run this as root, or as a user that authorized_mailq_users of Postfix lets";

@@ -117,11 +117,17 @@ std::vector<std::string> alarms_of(const json::value& status) {
         const auto count = text(member(status, part), name);
         if (!count.empty() && count != "0") alarms.push_back(fmt::format("{} {}", count, words));
     };
-    alarm("mail_log", "clear_text_deliveries",
-          "messages were sent in clear text after TLS had failed");
-    alarm("cache", "unreadable", "records of the cache cannot be read");
+    alarm(
+        "mail_log", "clear_text_deliveries",
+        "messages were sent in clear text after TLS had failed, since the daemon started; which "
+        "ones, and the policy line that holds such mail until TLS works: postfathom-probed's log, "
+        "lines with IN CLEAR TEXT");
+    alarm("cache", "unreadable",
+          "records of the cache cannot be read; they are measured anew when they are asked for");
     alarm("cache", "errors", "times the cache could not be written; look at the daemon's log");
-    alarm("schedule", "dropped", "probes were dropped for want of room in the queue");
+    alarm("schedule", "dropped",
+          "probes were dropped for want of room in the queue; probe.per_hour and probe.concurrent "
+          "say how fast it moves");
     if (const auto version = text(status, "version"); version != POSTFATHOM_VERSION)
         alarms.push_back(
             fmt::format("the daemon is of version {}, this command of {}: restart the daemon",

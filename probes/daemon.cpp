@@ -350,7 +350,8 @@ boost::asio::awaitable<ResolvedAddresses> Daemon::look_up(std::string name) {
     try {
         auto work = resolve_(*next_hop);
         auto found = co_await with_deadline(resolve_limit, std::move(work));
-        co_return found ? std::move(*found) : ResolvedAddresses{};
+        if (found) co_return std::move(*found);
+        co_return ResolvedAddresses{};
     } catch (const std::exception& broken) {
         trouble = printable(broken.what());
     }
@@ -362,7 +363,9 @@ boost::asio::awaitable<ResolvedAddresses> Daemon::look_up(std::string name) {
 // own.
 boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
     if (!place.assumed || !place.peer) co_return place;
-    if (!has_address(co_await look_up(place.next_hop), place.peer->address)) place.next_hop.clear();
+    // Not within the condition: g++ 12 then destroys what it has not made.
+    const auto found = co_await look_up(place.next_hop);
+    if (!has_address(found, place.peer->address)) place.next_hop.clear();
     place.assumed = false;
     co_return place;
 }

@@ -60,6 +60,13 @@ EndpointRecord endpoint_record(const EndpointReport& found, const std::string& n
     return record;
 }
 
+// What ends at a limit of this host's own, and not at one that a router told it, may go further
+// from here once that limit is another.
+bool ends_here(const Vantage& vantage, const PathMtu& size) {
+    const auto own = vantage.route_mtu ? vantage.route_mtu : vantage.interface_mtu;
+    return own && size >= *own && !vantage.route_mtu_learned;
+}
+
 std::optional<PathRecord> path_record(const Evidence& evidence,
                                       const std::vector<PathRecord>& known, WallTime now) {
     const auto inbound = inbound_path(evidence);
@@ -75,7 +82,8 @@ std::optional<PathRecord> path_record(const Evidence& evidence,
     record.inbound_exact = inbound.exact;
     if (!inbound.exact) record.inbound_fails = inbound.fails;
     record.outbound = outbound.path_mtu;
-    record.outbound_exact = outbound.exact;
+    record.outbound_exact =
+        outbound.exact && !(outbound.path_mtu && ends_here(evidence.vantage, *outbound.path_mtu));
     if (!outbound.exact) record.outbound_fails = outbound.fails;
     record.measured_at = now;
     const auto before = std::find_if(known.begin(), known.end(), [&](const PathRecord& path) {

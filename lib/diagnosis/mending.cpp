@@ -219,8 +219,9 @@ std::string to_text(const Mending& mending, bool colour) {
     else if (mending.severity == Severity::unknown)
         out += "It could not be told whether it is mended.\n";
     else
-        out += fmt::format("{}; what would mend it: postfathom suggest '{}'\n",
-                           mending.was_ill ? "Not mended" : "Ill now", mending.destination);
+        out += fmt::format(
+            "{0}; why: postfathom explain '{1}'; what would mend it: postfathom suggest '{1}'\n",
+            mending.was_ill ? "Not mended" : "Ill now", mending.destination);
     return out;
 }
 

@@ -198,12 +198,14 @@ void examine_links(const LinkFacts& links, const DoctorFacts& /*facts*/, Finding
             examine_bridge(interface, *out, findings);
     }
     if (findings.size() == before)
-        findings.push_back({"link-mtu",
-                            Severity::ok,
-                            fmt::format("the MTUs of tunnels and bridges fit {}, which carries {}",
-                                        out->name, out->mtu),
-                            "",
-                            {}});
+        findings.push_back(
+            {"link-mtu",
+             Severity::ok,
+             fmt::format("the MTUs of tunnels and bridges are no larger than that of {}, {}; "
+                         "what a path carries, a probe tells",
+                         out->name, out->mtu),
+             "",
+             {}});
     if (out->mtu > ethernet_mtu)
         findings.push_back(
             {"jumbo-egress",

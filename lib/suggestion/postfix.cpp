@@ -14,14 +14,23 @@ namespace {
 
 constexpr std::string_view take_out = "# take the line out of the table again";
 
-// What is to be done with a line, when main.cf has a file for it.
-std::string place_of_line(const Plan& plan, const std::string& parameter) {
+// Where a line belongs: the first file that main.cf has for it, or one to be made.
+struct LineTable {
+    std::string map;    // TYPE:FILE, as postmap(1) and main.cf have it; empty: not known here
+    std::string words;  // what is to be done there
+};
+
+LineTable table_for(const Plan& plan, const std::string& parameter) {
     const auto value = postfix_value(plan, parameter);
-    if (!value) return "";
-    if (value->empty())
-        return fmt::format(
-            " {} is empty now: name a table there first, such as texthash:/etc/postfix/{}.",
-            parameter, parameter == "smtp_tls_policy_maps" ? "tls_policy" : "ehlo_discards");
+    if (!value) return {};
+    if (value->empty()) {
+        const std::string file = parameter == "smtp_tls_policy_maps" ? "/etc/postfix/tls_policy"
+                                                                     : "/etc/postfix/ehlo_discards";
+        return {"texthash:" + file,
+                fmt::format(" {0} is empty now: put the line into {1}, then postconf -e "
+                            "'{0} = texthash:{1}' and postfix reload.",
+                            parameter, file)};
+    }
     constexpr std::array indexed{"hash", "btree", "lmdb", "cdb", "dbm", "texthash"};
     for (const std::string_view type : indexed) {
         const auto prefix = std::string(type) + ":";
@@ -31,12 +40,22 @@ std::string place_of_line(const Plan& plan, const std::string& parameter) {
             if (!item.starts_with(prefix)) continue;
             const auto file = item.substr(prefix.size());
             if (!safe_path(file)) continue;
-            return type == "texthash"
-                       ? fmt::format(" The table is {}; after a change: postfix reload.", file)
-                       : fmt::format(" The table is {}; after a change: postmap {}.", file, item);
+            return {std::string(item),
+                    type == "texthash"
+                        ? fmt::format(" The table is {}; after a change: postfix reload.", file)
+                        : fmt::format(" The table is {}; after a change: postmap {}.", file, item)};
         }
     }
-    return "";
+    return {};
+}
+
+// What the table says afterwards. Of several tables postmap(1) takes one at a time.
+std::string ask_table(const LineTable& table, const std::string& parameter, std::string_view key) {
+    if (table.map.empty())
+        return fmt::format(
+            "for map in $(postconf -hx {} | tr ',' ' '); do postmap -q {} \"$map\"; done",
+            parameter, key);
+    return fmt::format("postmap -q {} {}", key, table.map);
 }
 
 // What Postfix needs to work at the level that is published; empty when it has it.
@@ -98,13 +117,13 @@ std::optional<Suggestion> tls_policy(const Plan& plan) {
                   "for TLS instead. Beside the mended path, not in place of it.",
                   level);
     suggestion.why += published_word(plan, *raised);
-    suggestion.why += place_of_line(plan, suggestion.table);
+    const auto table = table_for(plan, suggestion.table);
+    suggestion.why += table.words;
     suggestion.commands = {policy_line(plan.next_hop, *raised, published.match)};
     suggestion.expected =
         fmt::format("the level goes from {} to {}: no message leaves without TLS.",
                     to_string(plan.context.floor.level()), level);
-    suggestion.verify = {fmt::format("postmap -q {} \"$(postconf -hx smtp_tls_policy_maps)\"",
-                                     shell_word(plan.next_hop))};
+    suggestion.verify = {ask_table(table, suggestion.table, shell_word(plan.next_hop))};
     suggestion.undo = {std::string(take_out)};
     suggestion.risk = "Mail to this next hop waits, and returns in the end, while TLS fails.";
     if (raised->level() > TlsLevel::encrypt)
@@ -129,12 +148,11 @@ std::optional<Suggestion> no_pipelining(const Plan& plan) {
         "Postfix then sends SMTP commands one at a time, so that no group of them has a size that "
         "fails. It costs a round trip per command. To be taken back once the device that loses "
         "these sizes is mended; tell the operator of the server which sizes they are.";
-    suggestion.why += place_of_line(plan, suggestion.table);
+    const auto table = table_for(plan, suggestion.table);
+    suggestion.why += table.words;
     suggestion.commands = {discard_line(plan.destination, DiscardedKeyword::pipelining)};
     suggestion.expected = "Postfix's log has no time-out in the conversation with this server.";
-    suggestion.verify = {
-        fmt::format("postmap -q {} \"$(postconf -hx smtp_discard_ehlo_keyword_address_maps)\"",
-                    plan.destination)};
+    suggestion.verify = {ask_table(table, suggestion.table, plan.destination)};
     suggestion.undo = {std::string(take_out)};
     suggestion.risk = "A single command can have a size that fails, too. TLS is not touched.";
     return suggestion;

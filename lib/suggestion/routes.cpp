@@ -150,6 +150,17 @@ bool perhaps_tunnel(const Plan& plan) {
            plan.mtu.bytes <= ethernet_mtu;
 }
 
+// How much more packets there are when they shrink: from the largest that were seen to cross the
+// path, for larger ones never did; 1500 where that was not measured.
+std::string cost_of_smaller(const Plan& plan) {
+    const auto most = plan.host().interface_mtu.value_or(plan.mtu);
+    const auto crossed =
+        std::min(most, plan.context.evidence.outbound.path_mtu.value_or(PathMtu{ethernet_mtu}));
+    if (crossed <= plan.mtu) return "";
+    return fmt::format(", {} % more of them than with {} bytes",
+                       100 * crossed.bytes / plan.mtu.bytes - 100, crossed.bytes);
+}
+
 std::optional<Suggestion> tunnel_mtu(const Plan& plan) {
     const auto& host = plan.host();
     // Below 1280 the kernel takes the interface's IPv6 addresses away.
@@ -159,17 +170,19 @@ std::optional<Suggestion> tunnel_mtu(const Plan& plan) {
         return std::nullopt;
     auto suggestion = begin(plan, SuggestionKind::tunnel_mtu);
     prove(suggestion, plan);
-    suggestion.scope = fmt::format("this host, every destination behind {}", host.interface);
+    suggestion.scope = fmt::format(
+        "this host, every destination behind {}; only this one was tried", host.interface);
     const auto what =
         behind_tunnel(host)
             ? fmt::format("{} is a {} tunnel", host.interface, printable(host.interface_kind, 16))
             : fmt::format("{} looks like a tunnel over jumbo frames", host.interface);
     suggestion.why = fmt::format(
-        "{}: its MTU is {}, the path behind it carries {} bytes, {} less. With MTU {} this host "
+        "{}: its MTU is {}, the path behind it carries {} bytes {} this server, {} less. With MTU "
+        "{} this host "
         "asks for MSS {} and sends no larger packet itself. Right if the tunnel is yours and "
         "carries no more to any destination.",
-        what, host.interface_mtu->bytes, plan.mtu.bytes, host.interface_mtu->bytes - plan.mtu.bytes,
-        plan.mtu.bytes, mss_in_words(plan));
+        what, host.interface_mtu->bytes, plan.mtu.bytes, plan.inbound() ? "from" : "to",
+        host.interface_mtu->bytes - plan.mtu.bytes, plan.mtu.bytes, mss_in_words(plan));
     if (const auto arithmetic = overhead_in_words(host.interface_kind, plan.mtu);
         !arithmetic.empty())
         suggestion.why += " " + arithmetic;
@@ -181,9 +194,8 @@ std::optional<Suggestion> tunnel_mtu(const Plan& plan) {
     suggestion.verify = {fmt::format("ip link show dev {}", host.interface), probe_command(plan)};
     suggestion.undo = {
         fmt::format("ip link set dev {} mtu {}", host.interface, host.interface_mtu->bytes)};
-    suggestion.risk = fmt::format(
-        "Everything behind {} has smaller packets, {} % more of them. {}", host.interface,
-        100 * host.interface_mtu->bytes / plan.mtu.bytes - 100, until_reboot);
+    suggestion.risk = fmt::format("Everything behind {} has smaller packets{}. {}", host.interface,
+                                  cost_of_smaller(plan), until_reboot);
     return suggestion;
 }
 

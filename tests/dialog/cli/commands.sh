@@ -26,7 +26,7 @@ expect 3 check "$ill"
 out_has '^POSTFATHOM UNKNOWN - nothing is known of \[127\.0\.0\.1\]:9'
 expect 2 verify "$ill"
 out_has '^  before: not known'
-out_has 'Ill now; what would mend it: postfathom suggest'
+out_has 'Ill now; why: postfathom explain'
 expect 2 verify --json "$ill"
 json_is '.schema == 1 and .mended == false and .was_ill and (.checklist | map(.id)) ==
   ["handshake", "path-mtu-inbound", "path-mtu-outbound", "large-messages", "retransmissions"]'

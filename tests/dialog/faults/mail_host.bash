@@ -147,14 +147,18 @@ ask_admin() { curl -sS --max-time 60 --unix-socket "$work/admin.sock" "$@"; }
 sent=0 batch=0
 # send_mail COUNT [SESSIONS]: so many messages to each server, to a domain that is new each time; no recipient twice.
 send_mail() {
-  local i source=() pid
   batch=$((batch + 1))
-  for i in $(seq "$domains"); do
-    run timeout 120 smtp-source -N -f me@example.net -t "u@b$batch.d$i.example.org" -m "$1" -s "${2:-1}" -l 600 \
-      127.0.0.1:2500 >>"$work/source.out" 2>&1 &
-    source+=($!)
-  done
-  for pid in "${source[@]}"; do wait "$pid" || fail "Postfix did not take a message: $(tail -n 3 "$work/source.out")"; done
+  # In a shell of its own: one that has begun thousands of programs takes a process id that comes again for an old one of
+  # its own, and waits for ever.
+  (
+    source=()
+    for i in $(seq "$domains"); do
+      run timeout 120 smtp-source -N -f me@example.net -t "u@b$batch.d$i.example.org" -m "$1" -s "${2:-1}" -l 600 \
+        127.0.0.1:2500 >>"$work/source.out" 2>&1 &
+      source+=($!)
+    done
+    for pid in "${source[@]}"; do wait "$pid" || exit 1; done
+  ) || fail "Postfix did not take a message: $(tail -n 3 "$work/source.out")"
   sent=$((sent + domains * $1))
 }
 arrived() { grep -s '^X-Rcpt-Args:' "$sink" | sort -u | wc -l; }

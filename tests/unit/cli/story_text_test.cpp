@@ -82,6 +82,24 @@ TEST_CASE("the next attempt is as far away as the message is old, within Postfix
     CHECK(story_with(R"("status": "bounced")").find("Next:") == std::string::npos);
 }
 
+TEST_CASE("a message that went in clear text after TLS had failed is told so, and no other") {
+    const auto sent = [](const std::string& server, const std::string& kind, bool established) {
+        return story_with(R"("status": "sent", "dsn": "2.0.0", "text": "250 ok", "relay":
+            "mx.example.org[192.0.2.1]:25", "tls_established": )" +
+                          std::string(established ? "true" : "false") +
+                          R"(, "failed": [{"kind": ")" + kind + R"(", "server": ")" + server +
+                          R"(", "reason": ""}])");
+    };
+    has(sent("mx.example.org[192.0.2.1]:25", "cannot-start-tls", false), "IN CLEAR TEXT");
+    has(sent("mx.example.org[192.0.2.1]", "handshake-error", false),
+        "postfathom suggest 'example.org' --kind tls-policy");
+    for (const auto& story : {sent("mx.example.org[192.0.2.1]:25", "cannot-start-tls", true),
+                              sent("mx2.example.org[192.0.2.2]:25", "cannot-start-tls", false),
+                              sent("mx.example.org[192.0.2.1]:25", "connect-failed", false),
+                              story_with(R"("status": "sent")")})
+        CHECK(story.find("CLEAR TEXT") == std::string::npos);
+}
+
 TEST_CASE("a suspended delivery is explained by the failure behind it, or said to be unknown") {
     const std::string suspended = R"("suspended": true, "delays": "1/19/0/0", "text":
         "delivery temporarily suspended: Cannot start TLS: handshake failure", "suspended_by": )";

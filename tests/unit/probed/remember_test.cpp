@@ -309,3 +309,27 @@ TEST_CASE("mailboxes are not spoken of as mail that waits") {
     CHECK(ill.line.find("mail clients meet it too") != std::string::npos);
     CHECK(ill.line.find("deferred") == std::string::npos);
 }
+
+TEST_CASE("a size that this host's own route ends is no limit of the path") {
+    MemoryCache cache;
+    auto report = test_report("example.net", test_black_hole());
+    auto& evidence = report.endpoints[0].evidence;
+    const auto stored = [&](std::uint32_t own, bool learned) {
+        evidence.vantage.route_mtu = PathMtu{own};
+        evidence.vantage.route_mtu_learned = learned;
+        evidence.outbound = {PathMtu{own}, true, {}};
+        const auto remembered = remember(report, place("example.net"), cache, now, {});
+        REQUIRE(remembered.change.paths.size() == 1);
+        cache.path_records = remembered.change.paths;
+        CHECK_FALSE(remembered.verdict.varies);
+        return remembered.change.paths[0];
+    };
+    // A route with a smaller MTU that is put in, changed and taken out again.
+    for (const std::uint32_t own : {1500U, 1400U, 1450U, 1500U}) {
+        CAPTURE(own);
+        CHECK_FALSE(stored(own, false).outbound_exact);
+    }
+    // What a router told is the path's.
+    cache.path_records.clear();
+    CHECK(stored(1400, true).outbound_exact);
+}

@@ -37,9 +37,11 @@ TEST_CASE(
     const auto& tunnel = list[0];
     CHECK(tunnel.commands == std::vector<std::string>{"ip link set dev wg0 mtu 1400"});
     CHECK(tunnel.undo == std::vector<std::string>{"ip link set dev wg0 mtu 8921"});
-    CHECK(tunnel.scope == "this host, every destination behind wg0");
-    CHECK(tunnel.why.find("its MTU is 8921, the path behind it carries 1400 bytes, 7521 less") !=
-          std::string::npos);
+    CHECK(tunnel.scope == "this host, every destination behind wg0; only this one was tried");
+    CHECK(
+        tunnel.why.find(
+            "its MTU is 8921, the path behind it carries 1400 bytes from this server, 7521 less") !=
+        std::string::npos);
     CHECK(tunnel.proven);
     const auto& route = list[1];
     CHECK(route.commands == std::vector<std::string>{
