@@ -177,7 +177,8 @@ lacks log-missing
 # A daemon whose socket Postfix's user may not use, then one that is down.
 chgrp postfix "$queue/run/postfathom"
 chmod 2750 "$queue/run/postfathom"
-run "$policyd" -c "$work/postfathom.toml" >"$work/policyd.log" 2>&1 &
+# Not by the function: a function in the background is a shell of its own, and only that would be ended.
+ip netns exec "$name" "$policyd" -c "$work/postfathom.toml" >"$work/policyd.log" 2>&1 &
 policyd_pid=$!
 end=$((SECONDS + 20))
 until [ -S "$queue/run/postfathom/dsn.sock" ]; do

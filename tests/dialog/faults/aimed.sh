@@ -126,7 +126,7 @@ start_daemons probed policyd milter
 # The same log as a journal, for a second prober.
 cat >"$work/journal/journalctl" <<JOURNAL
 #!/bin/bash
-exec tail -n +1 -F '$log' | exec jq -cR --unbuffered 'capture("^\\\\w+ +\\\\d+ [0-9:]+ (?<host>\\\\S+) (?<tag>[^\\\\[ ]+)\\\\[(?<pid>\\\\d+)\\\\]: (?<text>.*)\$") |
+exec tail --pid=\$\$ -n +1 -F '$log' | exec jq -cR --unbuffered 'capture("^\\\\w+ +\\\\d+ [0-9:]+ (?<host>\\\\S+) (?<tag>[^\\\\[ ]+)\\\\[(?<pid>\\\\d+)\\\\]: (?<text>.*)\$") |
   {MESSAGE: .text, SYSLOG_IDENTIFIER: .tag, SYSLOG_PID: .pid, _HOSTNAME: .host, _UID: "0", __REALTIME_TIMESTAMP: "1795400000000000"}'
 JOURNAL
 chmod 755 "$work/journal/journalctl"

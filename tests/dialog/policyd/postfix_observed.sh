@@ -66,13 +66,14 @@ socket = "$work/admin.sock"
 CONF
 mkdir -p "$queue/run"
 start_postfix
-run "$probed" -c "$work/postfathom.toml" >"$work/probed.log" 2>&1 &
+# Not by the function: a function in the background is a shell of its own, and only that would be ended.
+ip netns exec "$name" "$probed" -c "$work/postfathom.toml" >"$work/probed.log" 2>&1 &
 probed_pid=$!
 ask() { curl -sS --max-time 60 --unix-socket "$work/admin.sock" "http://localhost$1" "${@:2}" 2>/dev/null; }
 answers() { ask /healthz >/dev/null; }
 until_true 30 "probed answers" answers
 start_policyd
-run smtp-sink -u nobody 198.51.100.25:2525 10 >"$work/sink.log" 2>&1 &
+ip netns exec "$name" smtp-sink -u nobody 198.51.100.25:2525 10 >"$work/sink.log" 2>&1 &
 sink_pid=$!
 
 # Says the lines to Postfix from ADDRESS and prints the last line of each reply.
