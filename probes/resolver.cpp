@@ -223,10 +223,10 @@ struct Resolver::Impl {
     struct Kept {
         std::unique_ptr<UnboundContext> context;
         std::string trust_anchor;
-        struct stat seen {};
+        struct stat seen{};
 
         UnboundContext& fresh(const std::string& wanted_anchor) {
-            struct stat now {};
+            struct stat now{};
             ::stat(resolv_conf, &now);
             const bool same =
                 now.st_ino == seen.st_ino && now.st_mtim.tv_sec == seen.st_mtim.tv_sec &&
