@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <set>
 
 #include "cli/commands.hpp"
@@ -109,8 +110,9 @@ void add_what_is_known(const Settings& settings, json::object& story) {
     story["unknown"] = std::move(unknown);
 }
 
-// The message as the log alone tells of it; null when it does not, or could not be read.
-json::value from_log(const ExplainOptions& options, const Settings& settings, bool& unread) {
+// The message as the log alone tells of it, null when it does not; nothing when the log could not
+// be read.
+std::optional<json::value> from_log(const ExplainOptions& options, const Settings& settings) {
     DeliveryStories stories(
         [&](const std::string& domain) { return configured_way(settings, domain); });
     const auto take = [&](std::string_view line) { stories.line(line); };
@@ -122,18 +124,15 @@ json::value from_log(const ExplainOptions& options, const Settings& settings, bo
                    "postfathom: the mail log is the systemd journal; to read it: journalctl -o "
                    "short-iso --since -1d | postfathom explain {} --log -\n",
                    options.subject);
-        unread = true;
-        return nullptr;
+        return std::nullopt;
     } else if (file.empty()) {
-        unread = true;
-        return nullptr;
+        return std::nullopt;
     } else if (const auto done = read_log_tail(file, max_log_bytes, take); !done) {
         fmt::print(stderr, "postfathom: {}\n", done.error().message);
-        unread = true;
-        return nullptr;
+        return std::nullopt;
     }
     const auto* story = stories.find(options.subject);
-    if (story == nullptr) return nullptr;
+    if (story == nullptr) return json::value();
     return to_json(*story);
 }
 
@@ -149,16 +148,15 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
     } else {
         answer_of(settings, "/healthz", daemon);
     }
-    bool unread = false;
-    auto story = from_log(options, settings, unread);
-    if (story.is_object()) {
+    auto story = from_log(options, settings);
+    if (story && story->is_object()) {
         if (daemon)
-            add_what_is_known(settings, story.get_object());
+            add_what_is_known(settings, story->get_object());
         else
             fmt::print(
                 stderr,
                 "postfathom: postfathom-probed is not running; this is what the log tells\n");
-        print_message(story, options);
+        print_message(*story, options);
         return 0;
     }
     // A host may be called like a queue id.
@@ -168,7 +166,7 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
         return 0;
     }
     fmt::print(stderr, "postfathom: nothing is known of {}{}\n", options.subject,
-               unread   ? ": the mail log could not be read here; another place: --log FILE, or "
+               !story   ? ": the mail log could not be read here; another place: --log FILE, or "
                           "mail_log.file and mail_log.source in postfathom.toml"
                : daemon ? ": neither postfathom-probed nor the end of the mail log tells of it; an "
                           "older log: --log FILE"

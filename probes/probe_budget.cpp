@@ -76,8 +76,7 @@ bool ProbeBudget::over(const Entry& entry, Time now) const {
 
 ProbeBudget::Entry* ProbeBudget::entry_for(const IpAddress& address, Time now) {
     if (const auto known = entries_.find(address); known != entries_.end()) return &known->second;
-    if (entries_.size() >= limits_.addresses)
-        std::erase_if(entries_, [&](const auto& entry) { return over(entry.second, now); });
+    if (entries_.size() >= limits_.addresses) sweep(now);
     if (entries_.size() >= limits_.addresses) return nullptr;
     return &entries_[address];
 }
@@ -85,6 +84,10 @@ ProbeBudget::Entry* ProbeBudget::entry_for(const IpAddress& address, Time now) {
 void ProbeBudget::forget_what_is_over(Time now) {
     if (now - forgot_at_ < std::chrono::minutes{1}) return;
     forgot_at_ = now;
+    sweep(now);
+}
+
+void ProbeBudget::sweep(Time now) {
     std::erase_if(entries_, [&](const auto& entry) { return over(entry.second, now); });
 }
 

@@ -87,6 +87,7 @@ class ProbeBudget {
 
     Left left(const Entry& entry, Time now) const;
     bool over(const Entry& entry, Time now) const;
+    void sweep(Time now);
     Entry* entry_for(const IpAddress& address, Time now);
 
     Limits limits_;

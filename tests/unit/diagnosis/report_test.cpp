@@ -188,6 +188,7 @@ TEST_CASE("the text report says the verdict first, then the evidence, then what 
         "Cost          6 connections, 1.3 s\n",
         "What to do, best first\n",
         "1. tunnel-mtu: this host, every destination behind wg0; only this one was tried ",
+        "proven by a",
         "        ip link set dev wg0 mtu 1400\n",
         "        ip route replace 192.0.2.1/32 via 10.30.0.254 dev wg0 mtu 1400\n",
         "     Undo:\n",
