@@ -39,7 +39,7 @@ expect 0 'connect_timeout = "10s"' config show --config "$good"
 expect 0 '"connect_timeout":"10s"' -c "$good" config show --json
 expect 64 'there is no command "nonsense"' nonsense
 expect 64 "which command?"
-expect 64 "required" config check
+expect 0 "$good: ok" -c "$good" config check
 # For monitoring, a probe that could not be asked for is one that could not tell.
 expect 3 "destination is required" probe
 expect 3 "--port" probe '[192.0.2.1]' --port 0
