@@ -16,6 +16,9 @@
 namespace postfathom {
 
 inline constexpr std::size_t max_header_bytes = 8 * 1024;
+// Beast counts the request line apart when it comes with the rest, and together when it comes in
+// pieces (basic_parser.ipp): below its own limit both are read, and then we count.
+inline constexpr std::size_t beast_header_limit = 2 * max_header_bytes;
 inline constexpr std::size_t max_body_bytes = 64 * 1024;
 
 struct AdminReply {

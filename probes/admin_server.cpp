@@ -183,8 +183,12 @@ asio::awaitable<ErrorCodeOf> send(Socket& socket, Reply reply, unsigned version,
 
 asio::awaitable<ErrorCodeOf> read(Socket& socket, beast::flat_buffer& buffer,
                                   http::request_parser<http::string_body>& parser) {
-    const auto result = co_await http::async_read(socket, buffer, parser, use_result);
-    co_return std::get<0>(result);
+    const auto header = co_await http::async_read_header(socket, buffer, parser, use_result);
+    if (std::get<0>(header)) co_return std::get<0>(header);
+    if (std::get<1>(header) > max_header_bytes) co_return http::error::header_limit;
+    if (parser.is_done()) co_return ErrorCodeOf{};
+    const auto body = co_await http::async_read(socket, buffer, parser, use_result);
+    co_return std::get<0>(body);
 }
 
 asio::awaitable<ErrorCodeOf> write_all(Socket& socket, std::string text) {
@@ -236,7 +240,7 @@ asio::awaitable<void> stream_events(StatePointer state, Socket& socket) {
 asio::awaitable<bool> serve_one(StatePointer state, Socket& socket, Door door,
                                 const AdminPeer& peer, beast::flat_buffer& buffer) {
     http::request_parser<http::string_body> parser;
-    parser.header_limit(max_header_bytes);
+    parser.header_limit(beast_header_limit);
     parser.body_limit(max_body_bytes);
     auto reading = read(socket, buffer, parser);
     const auto error = co_await with_deadline(state->limits.read, std::move(reading));

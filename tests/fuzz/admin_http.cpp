@@ -57,9 +57,9 @@ std::string told_of(const Request& request) {
 
 std::string tell(const Input& input) {
     http::request_parser<http::string_body> parser;
-    parser.header_limit(max_header_bytes);
+    parser.header_limit(beast_header_limit);
     parser.body_limit(max_body_bytes);
-    parser.eager(true);
+    std::size_t header_bytes = 0;
     std::string kept;  // as the reader's buffer keeps what the parser has not taken
     boost::system::error_code error;
     bool over = false;
@@ -67,19 +67,21 @@ std::string tell(const Input& input) {
         if (over) return;
         kept += bytes;
         while (!kept.empty() && !over) {
+            const bool in_header = !parser.is_header_done();
             const auto taken = parser.put(boost::asio::buffer(kept), error);
             kept.erase(0, taken);
+            if (in_header) header_bytes += taken;
             if (error == http::error::need_more) {
                 error = {};
                 return;
             }
-            over = error || parser.is_done();
+            over = error || parser.is_done() || header_bytes > max_header_bytes;
             if (taken == 0) return;
         }
     });
     // Of lines that are no header Beast complains at once when it has them whole, and otherwise
     // waits for the empty line.
-    if (error || !parser.is_done()) return "no request";
+    if (error || !parser.is_done() || header_bytes > max_header_bytes) return "no request";
     return told_of(parser.get());
 }
 
