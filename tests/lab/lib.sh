@@ -22,19 +22,12 @@ silent-peer       a server that answers 220 to STARTTLS and then nothing'
 
 lab_namespace() { echo "pf$LAB_ID-$1"; }
 lab_exec() { local host=$1; shift; ip netns exec "$(lab_namespace "$host")" "$@"; }
-
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../poll.bash"
 # Waits until a command succeeds; says what it waited for when it does not.
 #   wait_for SECONDS WHAT COMMAND...
 wait_for() {
-  local deadline=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@"; do
-    if [ "$SECONDS" -ge "$deadline" ]; then
-      echo "gave up waiting for $what" >&2
-      return 1
-    fi
-    sleep 0.1
-  done
+  poll "$1" "${@:3}" || { echo "gave up waiting for $2" >&2; return 1; }
 }
 
 lab_require() {

@@ -34,28 +34,20 @@ check_heavy() {
     done
 }
 
-# What a folder may include besides lib/.
-neighbours() {
-    case $1 in
-        lib) echo "" ;;
-        cli) echo "cli probes" ;;
-        tests) echo "tests cli probes policyd milter" ;;
-        *) echo "$1" ;;
-    esac
-}
+# What a folder may include besides lib/; others may include their own.
+declare -A neighbours=([lib]="" [cli]="cli probes" [tests]="tests cli probes policyd milter")
 
 check_layer() {
     local at=$1 file=$2 header=$3
     local from=${file%%/*} to=${header%%/*}
     if [ "$to" != lib ]; then
-        [[ " $(neighbours "$from") " == *" $to "* ]] ||
+        [[ " ${neighbours[$from]-$from} " == *" $to "* ]] ||
             echo "$at: $from may not include \"$header\""
         return
     fi
     [ "$from" = lib ] || return
-    local own other
-    own=$(cut -d/ -f2 <<<"$file")
-    other=$(cut -d/ -f2 <<<"$header")
+    local own=${file#*/} other=${header#*/}
+    own=${own%%/*} other=${other%%/*}
     if [ -z "${layer[$own]:-}" ] || [ -z "${layer[$other]:-}" ]; then
         echo "$at: lib/$own or lib/$other is no layer of the top-level CMakeLists.txt"
     elif [ "${layer[$other]}" -gt "${layer[$own]}" ]; then

@@ -20,16 +20,10 @@ cleanup() {
 trap cleanup EXIT
 
 fail() { echo "FAILED: $*"; exit 1; }
-
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 # until_true SECONDS WHAT COMMAND...
-until_true() {
-  local -r seconds=$1 what=$2 end=$((SECONDS + $1))
-  shift 2
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "after $seconds s: $what"
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+until_true() { poll "$1" "${@:3}" || fail "after $1 s: $2"; }
 
 write_settings() {
   mkdir -p "$work/cache"

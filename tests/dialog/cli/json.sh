@@ -8,10 +8,8 @@ ill='[127.0.0.1]:9'
 
 # Names of members, but for those that are kinds of failures or sentences.
 members() { jq -r 'del(.failures?, .own_faults?, .destinations[]?.failures?) | [paths | map(strings) | last | values] | unique | .[]' | sort -u; }
-undocumented() {
-  local name
-  while read -r name; do grep -qF -e "\`$name\`" -e "\"$name\"" "$root/docs/json.md" || echo "$name"; done
-}
+grep -oE '`[^`]+`|"[^"]+"' "$root/docs/json.md" | tr -d '`"' | sort -u >"$work/documented"
+undocumented() { comm -23 - "$work/documented"; }
 told=0
 documented() {  # WHAT <JSON
   local -r names=$(members)

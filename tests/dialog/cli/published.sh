@@ -26,14 +26,9 @@ cleanup() {
 trap cleanup EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 run() { ip netns exec "$name" "$@"; }
-until_true() {
-  local -r end=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "in time: $what"
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
+until_true() { poll "$1" "${@:3}" || fail "in time: $2"; }
 
 mkdir -p "/etc/netns/$name"
 echo 'nameserver 127.0.0.1' >"/etc/netns/$name/resolv.conf"

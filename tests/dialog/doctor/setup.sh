@@ -23,14 +23,9 @@ cleanup() {
 }
 trap cleanup EXIT
 fail() { echo "FAILED: $*"; exit 1; }
-until_true() {
-  local end=$((SECONDS + 60)) what=$1
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "waited for 60 s: $what"
-    read -r -t 0.1 <> <(:) || true
-  done
-}
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
+until_true() { poll 60 "${@:2}" || fail "waited for 60 s: $1"; }
 
 chmod 755 "$work"
 ip netns add "$name"

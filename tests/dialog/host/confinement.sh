@@ -17,14 +17,9 @@ finish() {
 }
 trap finish EXIT
 fail() { echo "FAILED: $*"; exit 1; }
-until_true() {  # until_true WHAT COMMAND...: within half a minute
-  local what=$1 end=$((SECONDS + 30))
-  shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "$what"
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
+until_true() { poll 30 "${@:2}" || fail "$1"; }  # until_true WHAT COMMAND...
 
 mkdir "$work"/{etc,cache,run,log,secret,later}
 echo secret >"$work/secret/shadow"

@@ -22,16 +22,10 @@ fail() {
   head -n 100 "$work"/*.log
   exit 1
 }
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
 # wait_for WORDS COMMAND...: until the command succeeds.
-wait_for() {
-  local what=$1
-  shift
-  for _ in $(seq 600); do
-    if "$@" >/dev/null 2>&1; then return 0; fi
-    sleep 0.05
-  done
-  fail "$what"
-}
+wait_for() { poll 30 "${@:2}" >/dev/null 2>&1 || fail "$1"; }
 ended() { ! kill -0 "$1" 2>/dev/null; }
 told() { grep -qF -- "$1" "$work/$2.log"; }
 

@@ -15,13 +15,8 @@ check() {  # check WHAT COMMAND...
   local what=$1; shift
   if "$@"; then echo "ok: $what"; else echo "FAILED: $what"; failures=$((failures + 1)); fi
 }
-wait_for() {  # wait_for SECONDS COMMAND...
-  local end=$((SECONDS + $1)); shift
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || return 1
-    sleep 0.05
-  done
-}
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 end_process() {  # end_process PID
   kill -CONT "$1" 2>/dev/null || true
   kill "$1" 2>/dev/null || true
@@ -55,13 +50,13 @@ start_milter() {
   # RUN_UNDER: valgrind, see CMakeLists.txt.
   ${RUN_UNDER:-} "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
   milter_pid=$!
-  wait_for 30 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
+  poll 30 test -S "$socket" || { echo "the milter does not listen:"; cat "$work/milter.log"; exit 1; }
 }
 read_again() {  # SIGHUP, and waits for the milter's word on it
   local before
   before=$(grep -c 'reload' "$work/milter.log" || true)
   kill -HUP "$milter_pid"
-  wait_for 10 bash -c '[ "$(grep -c reload "$1")" -gt "$2" ]' _ "$work/milter.log" "$before"
+  poll 10 bash -c '[ "$(grep -c reload "$1")" -gt "$2" ]' _ "$work/milter.log" "$before"
 }
 stop_milter() {  # its exit status
   local status=0
@@ -73,7 +68,7 @@ stop_milter() {  # its exit status
 start_notices() {
   "$tool" notices "$work/notice.sock" >"$work/notices" 2>&1 &
   started+=($!)
-  wait_for 10 test -S "$work/notice.sock"
+  poll 10 test -S "$work/notice.sock"
 }
 finish() {
   [ -z "$milter_pid" ] || end_process "$milter_pid"

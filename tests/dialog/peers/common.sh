@@ -22,15 +22,9 @@ fail() {
   done
   exit 1
 }
-
-until_true() {
-  local -r seconds=$1 what=$2 end=$((SECONDS + $1))
-  shift 2
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || fail "after $seconds s: $what"
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
+until_true() { poll "$1" "${@:3}" || fail "after $1 s: $2"; }
 
 listens() { in_server ss -Hltn "sport = :$1" | grep -q .; }
 listening() {

@@ -26,17 +26,10 @@ cleanup() {
   rm -rf "$work" "/etc/netns/$name"
 }
 trap cleanup EXIT
-
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 # until_true SECONDS WHAT COMMAND...: waits until the command succeeds.
-until_true() {
-  local seconds=$1 what=$2
-  shift 2
-  local end=$((SECONDS + seconds))
-  until "$@"; do
-    [ "$SECONDS" -lt "$end" ] || { echo "FAILED: after $seconds s: $what"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
-  done
-}
+until_true() { poll "$1" "${@:3}" || { echo "FAILED: after $1 s: $2"; exit 1; }; }
 
 namespace_up() {
   mkdir -p "/etc/netns/$name" "$conf" "$queue" "$work/data" "$work/cache"

@@ -60,16 +60,10 @@ ask() { curl -sS --max-time 120 --unix-socket "$work/admin.sock" "$@" 2>/dev/nul
 postfathom() { "$cli" -c "$work/postfathom.toml" "$@"; }
 known() { ask "http://localhost/v1/destinations/%5B198.51.100.2%5D%3A$port"; }
 verdict() { known | jq -r ".verdict.$1"; }
-
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 # eventually WHAT-IS-WRONG-OTHERWISE COMMAND...
-eventually() {
-  local -r complaint=$1 deadline=$((SECONDS + ${PATIENCE:-60}))
-  shift
-  until "$@" >/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "$complaint"
-    read -r -t 0.1 <> <(:) || true
-  done
-}
+eventually() { poll "${PATIENCE:-60}" "${@:2}" >/dev/null || fail "$1"; }
 is() { [ "$(eval "$1")" = "$2" ]; }
 finished() { [ "$(ask http://localhost/v1/status | jq .schedule.finished)" -ge "$1" ]; }
 

@@ -35,16 +35,10 @@ fail() {
   cat "$work/log" 2>/dev/null || true
   exit 1
 }
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
 # eventually WHAT COMMAND...: the command succeeds within half a minute.
-eventually() {
-  local what=$1
-  shift
-  for _ in $(seq 600); do
-    if "$@"; then return 0; fi
-    sleep 0.05
-  done
-  fail "$what"
-}
+eventually() { poll 30 "${@:2}" || fail "$1"; }
 
 mkdir -p /run/log/journal /run/systemd
 "$journald" >"$work/journald" 2>&1 &

@@ -26,16 +26,10 @@ fail() {
   ask /v1/status 2>/dev/null | jq -c .tlsrpt || true
   exit 1
 }
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
 # eventually WHAT COMMAND...: the command succeeds within half a minute.
-eventually() {
-  local what=$1
-  shift
-  for _ in $(seq 600); do
-    if "$@"; then return 0; fi
-    sleep 0.05
-  done
-  fail "$what"
-}
+eventually() { poll 30 "${@:2}" || fail "$1"; }
 
 socket=$work/tlsrpt.sock
 cat >"$work/postfathom.toml" <<TOML

@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Waiting for a condition. Sourced.
+
+# poll SECONDS COMMAND...: until it succeeds; status 1 when it does not in time. Pauses grow to a third of a second: what
+# asks is a process or several, and they take the processor from what is waited for.
+poll() {
+  local -r poll_end=$((SECONDS + $1)) poll_pauses=(0.02 0.05 0.05 0.1 0.1 0.2 0.2 0.3)
+  local poll_turn=0
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$poll_end" ] || return 1
+    read -r -t "${poll_pauses[poll_turn]}" <> <(:) || true
+    [ "$((poll_turn + 1))" -ge "${#poll_pauses[@]}" ] || poll_turn=$((poll_turn + 1))
+  done
+}
