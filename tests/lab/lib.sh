@@ -22,6 +22,7 @@ silent-peer       a server that answers 220 to STARTTLS and then nothing'
 
 lab_namespace() { echo "pf$LAB_ID-$1"; }
 lab_exec() { local host=$1; shift; ip netns exec "$(lab_namespace "$host")" "$@"; }
+
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../poll.bash"
 # Waits until a command succeeds; says what it waited for when it does not.

@@ -26,6 +26,7 @@ cleanup() {
 trap cleanup EXIT
 fail() { echo "FAILED: $*" >&2; exit 1; }
 run() { ip netns exec "$name" "$@"; }
+
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "$0")")/../../poll.bash"
 until_true() { poll "$1" "${@:3}" || fail "in time: $2"; }

@@ -15,6 +15,7 @@ check() {  # check WHAT COMMAND...
   local what=$1; shift
   if "$@"; then echo "ok: $what"; else echo "FAILED: $what"; failures=$((failures + 1)); fi
 }
+
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 end_process() {  # end_process PID

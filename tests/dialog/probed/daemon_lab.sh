@@ -60,6 +60,7 @@ ask() { curl -sS --max-time 120 --unix-socket "$work/admin.sock" "$@" 2>/dev/nul
 postfathom() { "$cli" -c "$work/postfathom.toml" "$@"; }
 known() { ask "http://localhost/v1/destinations/%5B198.51.100.2%5D%3A$port"; }
 verdict() { known | jq -r ".verdict.$1"; }
+
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
 # eventually WHAT-IS-WRONG-OTHERWISE COMMAND...
