@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -194,11 +195,11 @@ int start(const std::string& file, const Settings& settings) {
         place ? listen_unix(*place) : Result<int>(tl::make_unexpected(place.error()));
     if (!listening) {
         log::error("{}", listening.error().message);
-        return 1;
+        return EX_UNAVAILABLE;
     }
     if (!take_signals()) {
         log::error("eventfd: {}", std::strerror(errno));
-        return 1;
+        return EX_UNAVAILABLE;
     }
     // Never destroyed: libmilter does not wait for its session threads when the program ends.
     const auto& cache = *open_cache_for_reading(settings.cache.directory).release();
@@ -214,7 +215,7 @@ int start(const std::string& file, const Settings& settings) {
     if (!ready) {
         remove_socket(milter.socket);
         log::error("{}", ready.error().message);
-        return 1;
+        return EX_UNAVAILABLE;
     }
     // content_timeout, too: its default of 300 s holds the client up when we hang in a message.
     log::info(
@@ -223,7 +224,7 @@ int start(const std::string& file, const Settings& settings) {
         milter.socket, as_postfix_writes(milter.socket));
     const bool well = serve(file, settings, service);
     log::info("ended");
-    return well ? 0 : 1;
+    return well ? 0 : EX_SOFTWARE;
 }
 
 }  // namespace
@@ -238,13 +239,13 @@ int main(int argc, char** argv) {
     const auto settings = load_settings_or_defaults(file);
     if (!settings) {
         fmt::print(stderr, "{}: {}\n", program, settings.error().message);
-        return 1;
+        return EX_CONFIG;
     }
     log::start(program, settings->log.target, settings->log.level);
     try {
         return start(file, *settings);
     } catch (const std::exception& caught) {
         log::error("cannot go on: {}", caught.what());
-        return 1;
+        return EX_SOFTWARE;
     }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // postfathom-policyd: answers Postfix from the probe cache. Runs in the foreground.
+#include <sysexits.h>
+
 #include <CLI/CLI.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -108,7 +110,7 @@ int run(const std::string& file) {
     auto settings = load_settings_or_defaults(file);
     if (!settings) {
         std::fprintf(stderr, "%s: %s\n", program, settings.error().message.c_str());
-        return 2;
+        return EX_CONFIG;
     }
     log::start(program, settings->log.target, settings->log.level);
     std::signal(SIGPIPE, SIG_IGN);
@@ -120,7 +122,7 @@ int run(const std::string& file) {
     Server server(io, *settings, *cache, notices);
     if (auto listens = server.listen(); !listens) {
         log::error("{}", listens.error().message);
-        return 1;
+        return EX_UNAVAILABLE;
     }
     // Before the watchdog's thread and journalctl(1) begin.
     if (auto confined = confine(policyd_needs(*settings, std::filesystem::absolute(file).string(),
@@ -129,7 +131,7 @@ int run(const std::string& file) {
         !confined) {
         log::error("{}", confined.error().message);
         server.stop();
-        return 1;
+        return EX_UNAVAILABLE;
     }
     server.start();
     for (const auto& place : unclaimed_sockets())

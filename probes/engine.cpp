@@ -140,16 +140,17 @@ struct ProbeEngine::Impl {
         Clock::time_point asked;
     };
     std::optional<KnownFamily> family_of_postfix;
-    // postmap(1) may wait for a table.
+    // postmap(1) may wait for a table, and postconf(1) for main.cf.
     asio::thread_pool programs{1};
-    std::optional<HostSettings> known_settings;
-    Clock::time_point settings_read;
+    HostSettings known_settings;
+    std::optional<Clock::time_point> settings_read;
 
     Result<TlsContext> tls(const std::string& ca_file);
-    const HostSettings& host();
+    asio::awaitable<void> read_host();
     asio::awaitable<TlsLevel> floor_for(std::string next_hop, std::string own_tables_socket,
                                         TlsLevel least);
     asio::awaitable<std::optional<IpFamily>> family();
+    // Of a host that was read, where an endpoint is ill.
     std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request,
                                         const std::vector<CleanWay>& other_ways);
 
@@ -183,6 +184,8 @@ asio::awaitable<std::optional<TlsLevel>> ask_postfix(std::string next_hop,
 
 asio::awaitable<std::optional<IpFamily>> ask_family() { co_return postfix_family(); }
 
+asio::awaitable<HostSettings> ask_host() { co_return host_settings(); }
+
 }  // namespace
 
 asio::awaitable<TlsLevel> ProbeEngine::Impl::floor_for(std::string next_hop,
@@ -213,13 +216,13 @@ asio::awaitable<std::optional<IpFamily>> ProbeEngine::Impl::family() {
 }
 
 // Settings change now and then; they are looked at only where something is ill.
-const HostSettings& ProbeEngine::Impl::host() {
+asio::awaitable<void> ProbeEngine::Impl::read_host() {
     const auto now = Clock::now();
-    if (!known_settings || now - settings_read > std::chrono::minutes(5)) {
-        known_settings = host_settings();
-        settings_read = now;
-    }
-    return *known_settings;
+    if (settings_read && now - *settings_read < std::chrono::minutes(5)) co_return;
+    auto work = ask_host();
+    known_settings =
+        co_await asio::co_spawn(programs.get_executor(), std::move(work), asio::use_awaitable);
+    settings_read = now;
 }
 
 ProbePlan ProbeEngine::Impl::plan(const Endpoint& endpoint, const ProbeRequest& request) const {
@@ -332,6 +335,11 @@ namespace {
 
 // TLSA records and MTA-STS are about mail between servers (RFC 7672 section 2.2, RFC 8461 section
 // 1), and a level is suggested where a handshake failed.
+bool has_ill(const Report& report) {
+    return std::any_of(report.endpoints.begin(), report.endpoints.end(),
+                       [](const auto& endpoint) { return is_ill(endpoint.verdict.diagnosis); });
+}
+
 bool asks_for_published(const Report& report, const ProbeRequest& request) {
     return service_of(request) == Service::smtp &&
            std::any_of(report.endpoints.begin(), report.endpoints.end(), [](const auto& endpoint) {
@@ -360,7 +368,7 @@ std::vector<Suggestion> ProbeEngine::Impl::suggestions(const Report& report,
         context.host.destination = context.endpoint.address;
         if (auto facts = host_facts(context.endpoint.address, request.source))
             context.host = std::move(*facts);
-        add_settings(context.host, host());
+        add_settings(context.host, known_settings);
         for (auto& suggestion : suggest(endpoint.verdict.diagnosis, context)) {
             const bool known = std::any_of(result.begin(), result.end(), [&](const auto& other) {
                 return other.kind == suggestion.kind && other.commands == suggestion.commands;
@@ -442,6 +450,10 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
             auto looking = impl_->published.find(std::move(wanted), *web);
             report.published = co_await with_deadline(published_limit, std::move(looking));
         }
+    }
+    if (has_ill(report)) {
+        auto reading = impl_->read_host();
+        co_await std::move(reading);
     }
     report.suggestions = impl_->suggestions(report, request, other_ways);
     co_return report;

@@ -2,6 +2,7 @@
 // postfathom-probed: follows the mail log, runs probes, writes the cache, answers operators.
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -37,11 +38,6 @@ namespace postfathom {
 namespace {
 
 using Datagrams = boost::asio::local::datagram_protocol;
-
-// sysexits(3).
-constexpr int exit_unavailable = 69;
-constexpr int exit_io = 74;
-constexpr int exit_config = 78;
 
 constexpr std::string_view status_line = "following the mail log, probing, answering operators";
 
@@ -240,13 +236,13 @@ int serve(const std::string& file, const Settings& settings) {
         settings.cache.directory, {settings.cache.max_bytes, settings.cache.max_destinations});
     if (!cache)
         return fail_to_start(cache.error(),
-                             cache.error().code == ErrorCode::refused ? exit_unavailable : exit_io);
+                             cache.error().code == ErrorCode::refused ? EX_UNAVAILABLE : EX_IOERR);
     const auto admin = admin_socket(settings);
-    if (!admin) return fail_to_start(admin.error(), exit_unavailable);
+    if (!admin) return fail_to_start(admin.error(), EX_UNAVAILABLE);
     const auto http = http_socket(settings);
-    if (!http) return fail_to_start(http.error(), exit_unavailable);
+    if (!http) return fail_to_start(http.error(), EX_UNAVAILABLE);
     const auto notices = bind_unix_datagram({settings.notice.socket, 0660, {}, {}});
-    if (!notices) return fail_to_start(notices.error(), exit_unavailable);
+    if (!notices) return fail_to_start(notices.error(), EX_UNAVAILABLE);
 
     const auto reports = open_tlsrpt_socket(settings.tlsrpt);
     // Before libunbound's and our own threads begin.
@@ -254,7 +250,7 @@ int serve(const std::string& file, const Settings& settings) {
             probed_needs(settings, std::filesystem::absolute(file).string(), surroundings()),
             settings.confinement.mode);
         !confined)
-        return fail_to_start(confined.error(), exit_unavailable);
+        return fail_to_start(confined.error(), EX_UNAVAILABLE);
 
     asio::io_context io(1);
     Daemon daemon(io, settings, **cache, probe_function(settings), resolve_function());
@@ -302,7 +298,7 @@ int main(int argc, char** argv) {
     const auto settings = load_settings_or_defaults(file);
     if (!settings) {
         fmt::print(stderr, "{}\n", settings.error().message);
-        return exit_config;
+        return EX_CONFIG;
     }
     log::start("postfathom-probed", settings->log.target, settings->log.level);
     // A client of a socket may go at any time.

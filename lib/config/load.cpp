@@ -45,7 +45,17 @@ std::string describe(const toml::node& node) {
     if (const auto* text = node.as_string()) return '"' + printable(text->get(), 64) + '"';
     if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
     if (node.is_table()) return "a table";
-    if (node.is_array()) return "an array";
+    if (const auto* array = node.as_array()) {
+        if (array->is_array_of_tables()) return "an array of tables";
+        constexpr std::size_t most = 8;  // as many as one looks through
+        std::string elements;
+        for (std::size_t i = 0; i < array->size() && i <= most; ++i) {
+            elements += i == 0 ? "" : ", ";
+            const auto& element = *array->get(i);
+            elements += i == most || element.is_array() ? "..." : describe(element);
+        }
+        return '[' + elements + ']';
+    }
     return "a date or time";
 }
 

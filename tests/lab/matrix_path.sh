@@ -82,16 +82,26 @@ path_down() {
 # --- faults -------------------------------------------------------------------------------------------
 
 # path_set FAULT...: a path without any other fault than these, and kernels that remember nothing.
+# What an earlier connection still sends must teach no kernel a size: limits go first, and come once nobody tells of them.
 path_set() {
-  local fault
+  local kind fault
   path_reset
-  for fault in "$@"; do
-    path_fault "${fault%%=*}" "${fault#*=}" || { echo "no such fault: $fault" >&2; return 1; }
+  for kind in 'remembered=*' 'too-big=*' '*'; do
+    for fault in "$@"; do
+      # shellcheck disable=SC2053  # patterns
+      [[ $fault == $kind ]] || continue
+      [[ $kind != '*' || $fault != @(remembered|too-big)=* ]] || continue
+      path_fault "${fault%%=*}" "${fault#*=}" || { echo "no such fault: $fault" >&2; return 1; }
+    done
   done
 }
 
 path_reset() {
   local ns
+  path_limit inbound 1500 4
+  path_limit inbound 1500 6
+  path_limit outbound 1500 4
+  path_limit outbound 1500 6
   for ns in "${path_namespaces[@]}"; do
     ip netns exec "$ns" nft flush ruleset
     ip -n "$ns" route flush cache
@@ -101,10 +111,6 @@ path_reset() {
   # As real interfaces put packets on the wire: one segment each.
   ip -n "$path_client" link set wan mtu 1500 gso_max_segs 1
   ip -n "$path_server" link set lan mtu 1500 gso_max_segs 1
-  path_limit inbound 1500 4
-  path_limit inbound 1500 6
-  path_limit outbound 1500 4
-  path_limit outbound 1500 6
 }
 
 # path_limit DIRECTION BYTES FAMILY

@@ -47,6 +47,15 @@ socket = "$work/dsn.sock"
 socket = "$work/milter.sock"
 TOML
 
+# A bad configuration is told with its place, and ends with EX_CONFIG of sysexits(3), as a manager is told to.
+printf '[probe]\nconcurrent = "many"\n' >"$work/bad.toml"
+for program in "$policyd" "$milter" "$probed"; do
+  status=0
+  "$program" -c "$work/bad.toml" 2>"$work/bad.log" || status=$?
+  [ "$status" -eq 78 ] || fail "${program##*/} ends with status $status"
+  grep -qF "$work/bad.toml:2:14: probe.concurrent: " "$work/bad.log" || fail "${program##*/} does not tell the place"
+done
+
 # manager NAME: takes what the daemon tells.
 manager() {  # manager NAME
   : >"$work/$1.told.log"
