@@ -33,36 +33,6 @@ Result<Pipe> make_pipe() {
     return Pipe{Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-Result<pid_t> spawn(const std::vector<std::string>& words, const Pipe& output, const Pipe& error) {
-    std::vector<char*> arguments;
-    // posix_spawn(3) takes char* const[] and changes none of them.
-    for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, output.write.get(), STDOUT_FILENO);
-    ::posix_spawn_file_actions_adddup2(&actions, error.write.get(), STDERR_FILENO);
-    // SIGPIPE that we ignore would be inherited: it is to end when nobody reads.
-    sigset_t signals;
-    sigemptyset(&signals);
-    ::posix_spawnattr_setsigmask(&attributes, &signals);
-    sigaddset(&signals, SIGPIPE);
-    ::posix_spawnattr_setsigdefault(&attributes, &signals);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    pid_t pid = -1;
-    const int failed =
-        ::posix_spawnp(&pid, arguments.front(), &actions, &attributes, arguments.data(), environ);
-    ::posix_spawnattr_destroy(&attributes);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (failed == 0) return pid;
-    auto trouble = errno_error(failed, words.front());
-    if (failed == ENOENT) trouble.code = ErrorCode::not_found;
-    return tl::make_unexpected(std::move(trouble));
-}
-
 // Reads both streams until they end or a limit is met; true: a limit was.
 class Reading {
   public:
@@ -115,6 +85,38 @@ int shell_status(int status) {
 
 }  // namespace
 
+Result<pid_t> start_program(const std::vector<std::string>& words, int output, int error) {
+    std::vector<char*> arguments;
+    // posix_spawn(3) takes char* const[] and changes none of them.
+    for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    ::posix_spawn_file_actions_init(&actions);
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    if (error != -1) ::posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO);
+    // LMDB opens its data without O_CLOEXEC.
+    ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    // SIGPIPE that we ignore would be inherited: it is to end when nobody reads.
+    sigset_t signals;
+    sigemptyset(&signals);
+    ::posix_spawnattr_setsigmask(&attributes, &signals);
+    sigaddset(&signals, SIGPIPE);
+    ::posix_spawnattr_setsigdefault(&attributes, &signals);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    pid_t pid = -1;
+    const int failed =
+        ::posix_spawnp(&pid, arguments.front(), &actions, &attributes, arguments.data(), environ);
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&actions);
+    if (failed == 0) return pid;
+    auto trouble = errno_error(failed, words.front());
+    if (failed == ENOENT) trouble.code = ErrorCode::not_found;
+    return tl::make_unexpected(std::move(trouble));
+}
+
 Result<ProgramEnd> run_program(const std::vector<std::string>& words, const ProgramLimits& limits,
                                const std::function<void(std::string_view)>& on_output) {
     const auto end = Clock::now() + limits.time;
@@ -122,7 +124,7 @@ Result<ProgramEnd> run_program(const std::vector<std::string>& words, const Prog
     if (!output) return tl::make_unexpected(output.error());
     auto error = make_pipe();
     if (!error) return tl::make_unexpected(error.error());
-    const auto pid = spawn(words, *output, *error);
+    const auto pid = start_program(words, output->write.get(), error->write.get());
     if (!pid) return tl::make_unexpected(pid.error());
     output->write.reset();
     error->write.reset();

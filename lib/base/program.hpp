@@ -3,6 +3,8 @@
 // length.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -13,6 +15,12 @@
 #include "lib/base/result.hpp"
 
 namespace postfathom {
+
+// Starts a program, looked for in PATH, with its arguments. It has an empty standard input, the
+// descriptor `output` as its standard output and `error` as its standard error (-1: ours), no other
+// descriptor of ours, and signals as a shell gives them. ErrorCode::not_found when there is no such
+// program.
+Result<pid_t> start_program(const std::vector<std::string>& words, int output, int error = -1);
 
 struct ProgramLimits {
     std::chrono::milliseconds time{30'000};

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,11 +14,13 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <optional>
 #include <vector>
 
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
+#include "lib/base/program.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/units.hpp"
 #include "lib/mail_log/journal_entry.hpp"
@@ -53,10 +54,24 @@ struct Begin {
     std::optional<std::int64_t> since;
 };
 
+// The first line of machine-id(5).
+std::string machine_id() {
+    std::ifstream file("/etc/machine-id");
+    std::string id;
+    std::getline(file, id);
+    const auto is_hex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+    return id.size() == 32 && std::all_of(id.begin(), id.end(), is_hex) ? id : std::string{};
+}
+
 Result<Program> run_journalctl(const Begin& begin) {
+    // With --follow alone it shows this boot's lines, and takes the kernel's word for which that
+    // is: in a container of systemd-nspawn, /proc of a unit with ProtectProc= has the boot of the
+    // host, and nothing would be shown. --merge shows all, those of other machines too, which stay
+    // out.
     std::vector<std::string> words{
         "journalctl",
         "--follow",
+        "--merge",
         "--quiet",
         "--no-pager",
         "--output=json",
@@ -69,34 +84,16 @@ Result<Program> run_journalctl(const Begin& begin) {
     // All of them, not the last ten.
     words.emplace_back(begin.since || !begin.cursor.empty() ? "--no-tail" : "--lines=0");
     words.emplace_back("SYSLOG_FACILITY=2");  // LOG_MAIL
-    std::vector<char*> arguments;
-    for (auto& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
+    if (const auto id = machine_id(); !id.empty()) words.push_back("_MACHINE_ID=" + id);
 
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
         return tl::make_unexpected(errno_error(errno, "pipe"));
     Program program{-1, Descriptor(ends[0])};
     const Descriptor input(ends[1]);
-
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    ::posix_spawn_file_actions_adddup2(&actions, input.get(), STDOUT_FILENO);
-    // We ignore SIGPIPE, which would be inherited: it is to end when nobody reads.
-    sigset_t signals;
-    sigemptyset(&signals);
-    ::posix_spawnattr_setsigmask(&attributes, &signals);
-    sigaddset(&signals, SIGPIPE);
-    ::posix_spawnattr_setsigdefault(&attributes, &signals);
-    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    const int error = ::posix_spawnp(&program.pid, arguments[0], &actions, &attributes,
-                                     arguments.data(), environ);
-    ::posix_spawnattr_destroy(&attributes);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) return tl::make_unexpected(errno_error(error, "journalctl"));
+    const auto pid = start_program(words, input.get());
+    if (!pid) return tl::make_unexpected(pid.error());
+    program.pid = *pid;
     ::fcntl(program.output.get(), F_SETFL, O_NONBLOCK);
     return program;
 }

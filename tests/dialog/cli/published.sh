@@ -98,11 +98,11 @@ web() {  # ADDRESS DOMAIN CERTIFICATE-NAME; the policy is on standard input
   cd "$work"
 }
 policy() { printf 'version: STSv1\r\nmode: %s\r\nmx: plain.example.com\r\nmx: *.mail.example.com\r\nmax_age: 86400\r\n' "$1"; }
-policy enforce | web 192.0.2.81 enforce mta-sts.enforce.example.com
-policy testing | web 192.0.2.82 testing mta-sts.testing.example.com
-policy enforce | web 192.0.2.83 wrong-name mta-sts.example.com
-{ policy enforce; head -c 70000 /dev/zero | tr '\0' ' '; } | web 192.0.2.84 too-large mta-sts.too-large.example.com
-policy enforce | web 192.0.2.85 without-record mta-sts.without-record.example.com
+web 192.0.2.81 enforce mta-sts.enforce.example.com < <(policy enforce)
+web 192.0.2.82 testing mta-sts.testing.example.com < <(policy testing)
+web 192.0.2.83 wrong-name mta-sts.example.com < <(policy enforce)
+web 192.0.2.84 too-large mta-sts.too-large.example.com < <(policy enforce; head -c 70000 /dev/zero | tr '\\0' ' ')
+web 192.0.2.85 without-record mta-sts.without-record.example.com < <(policy enforce)
 ip netns exec "$name-mx" "$trouble_server" 192.0.2.25:25=reset-in-handshake >"$work/trouble" 2>&1 &
 started+=($!)
 until_true 20 "the mail server" grep -q ready "$work/trouble"

@@ -2,6 +2,8 @@
 #include "lib/base/program.hpp"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 using namespace postfathom;
 
@@ -35,6 +37,15 @@ TEST_CASE("a program's output, errors and status come back, and no shell reads i
     const auto empty = run({"cat"});  // nothing to read, so that it ends at once
     REQUIRE(empty.end);
     CHECK(empty.output.empty());
+}
+
+TEST_CASE("a program gets no descriptor of ours, however it was opened") {
+    const int ours = ::open("/dev/null", O_RDONLY);  // as LMDB opens its data: without O_CLOEXEC
+    REQUIRE(ours > STDERR_FILENO);
+    const auto said = run({"sh", "-c", "test ! -e /proc/self/fd/" + std::to_string(ours)});
+    ::close(ours);
+    REQUIRE(said.end);
+    CHECK(said.end->status == 0);
 }
 
 TEST_CASE("a program that is not there is not found") {

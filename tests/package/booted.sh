@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A copy of this host is booted by systemd in a container, and the packages are installed while it runs: the units as they are
+# confined there answer, see Postfix's mail in the journal, tag it, come back when they are killed or hang, and go.
+#   booted.sh DIRECTORY_OF_PACKAGES
+set -euo pipefail
+packages=$(readlink -f "$1")
+PATH=$PATH:/usr/sbin:/sbin
+[ "$(id -u)" -eq 0 ] || { echo "skipped: needs root for a container"; exit 77; }
+for tool in systemd-nspawn postfix jq; do
+  command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
+done
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../poll.bash"
+readonly daemons=(probed policyd milter)
+
+# Its mounts are seen by nobody else, and vanish with it.
+[ -n "${BOOTED_MOUNTS:-}" ] || BOOTED_MOUNTS=1 exec unshare --mount "$0" "$@"
+work=$(mktemp -d) container='' leader=''
+cleanup() {
+  [ -z "$container" ] || { kill "$container" 2>/dev/null || true; wait "$container" 2>/dev/null || true; }
+  umount -R "$work" 2>/dev/null || true
+  rmdir "$work"
+}
+trap cleanup EXIT
+step() { echo "- $*"; }
+fail() {
+  echo "FAILED: $*"
+  inside journalctl -b --no-pager -o short-precise -n 60 2>/dev/null || cat "$work/console"
+  exit 1
+}
+until_true() { poll "$1" "${@:3}" || fail "after $1 s: $2"; }
+inside() { nsenter -t "$leader" -m -u -i -n -p -C -- env -i PATH="$PATH" HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 "$@" </dev/null; }
+quietly() { inside "$@" >"$work/said" 2>&1 || { cat "$work/said"; fail "$*"; }; }
+
+mount -t tmpfs postfathom "$work"
+mkdir "$work/changes" "$work/scratch" "$work/root"
+mount -t overlay -o "lowerdir=/,upperdir=$work/changes,workdir=$work/scratch" postfathom "$work/root" ||
+  { echo "skipped: no overlay file system can be mounted here"; exit 77; }
+[ -s "$work/root/var/lib/dpkg/status" ] || { echo "skipped: not all of this host is in one file system"; exit 77; }
+[ ! -e "$work/root/usr/bin/postfathom" ] || { echo "skipped: this host has a Postfathom"; exit 77; }
+# An image that others start containers from forbids packages to start services.
+rm -f "$work/root/usr/sbin/policy-rc.d" "$work/root/etc/machine-id" "$work/root/var/lib/man-db/auto-update"
+: >"$work/root/etc/machine-id"
+
+step "systemd boots"
+systemd-nspawn --quiet --register=no --keep-unit --private-network -D "$work/root" --bind-ro="$packages:/run/packages" \
+  --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" --boot --console=pipe -- --unit=basic.target </dev/null >"$work/console" 2>&1 &
+container=$!
+booted() {
+  leader=$(pgrep -P "$container" | head -n 1)
+  [ -n "$leader" ] && [ "$(inside systemctl is-active basic.target 2>/dev/null)" = active ]
+}
+poll 60 booted || { cat "$work/console"; echo "skipped: systemd does not boot in a container here"; exit 77; }
+quietly systemctl start postfix
+
+step "the packages start the daemons, and each says that it is ready"
+quietly bash -c 'dpkg -i /run/packages/postfathom_*.deb /run/packages/postfathom-daemons_*.deb'
+active() { [ "$(inside systemctl is-active "$@" | sort -u)" = active ]; }
+until_true 30 "a unit is not active" active postfathom-{probed,policyd,milter}.service postfathom-{policyd,milter}.socket
+answers() { inside postfathom status >"$work/said" 2>&1; }
+until_true 20 "postfathom status" answers
+journal() { inside journalctl -b --no-pager -o cat -u "postfathom-$1"; }
+for daemon in "${daemons[@]}"; do
+  until_true 10 "$daemon does not say how it is confined" grep -q 'confined to: .*Landlock.*seccomp' <(journal "$daemon")
+done
+
+step "its mail is seen in the journal, and the deferral is tagged"
+inside sed -i '/^\[mail_log\]/,/^\[/ s/^source = .*/source = "journal"/' /etc/postfathom/postfathom.toml
+quietly systemctl restart postfathom-probed postfathom-policyd
+until_true 20 "postfathom status" answers
+quietly postconf -e 'default_transport = smtp' 'relayhost = [127.0.0.1]:9' 'mydestination =' 'inet_interfaces = loopback-only'
+quietly postfathom setup --apply
+quietly systemctl restart postfix
+send() { inside sendmail -f me@example.org you@example.net </dev/null; }
+tagged() {
+  inside postqueue -f
+  inside postqueue -j | jq -c 'select(.recipients[].delay_reason // "" | contains("(path: "))' | grep -q .
+}
+send
+until_true 60 "no tagged deferral" tagged
+status() { inside postfathom status --json | jq -e "$1" >/dev/null; }
+until_true 20 "no delivery is seen" status '.daemon.mail_log.deliveries > 0'
+
+step "killed ones come back"
+main_pid() { inside systemctl show -P MainPID "postfathom-$1"; }
+back() { local -r now=$(main_pid "$1"); [ "$now" -gt 1 ] && [ "$now" != "$2" ] && active "postfathom-$1"; }
+for daemon in "${daemons[@]}"; do
+  before=$(main_pid "$daemon")
+  inside kill -9 "$before"
+  until_true 20 "$daemon does not come back" back "$daemon" "$before"
+done
+until_true 20 "postfathom status" answers
+
+step "one that hangs is ended by the watchdog, and comes back"
+for daemon in policyd milter; do
+  before=$(main_pid "$daemon")
+  inside kill -STOP "$before"
+  until_true 60 "$daemon hangs on" back "$daemon" "$before"
+done
+
+step "a reload keeps them"
+quietly systemctl reload postfathom-{probed,policyd,milter}
+until_true 20 "a daemon is gone" active postfathom-{probed,policyd,milter}.service
+send
+until_true 60 "no tagged deferral" tagged
+
+step "nothing was forbidden to them that they need"
+! inside journalctl -b --no-pager -o cat | grep -E 'status=31/SYS|Failed at step|Operation not permitted|Permission denied' |
+  grep -i postfathom || fail "see above"
+
+step "purged, nothing of them runs"
+quietly postfathom setup --undo
+quietly systemctl reload postfix
+quietly dpkg --purge postfathom-daemons postfathom
+! inside pgrep -a postfathom || fail "see above"
+! inside systemctl list-units --all --no-legend 'postfathom*' | grep . || fail "see above"
+echo "ok"
