@@ -114,5 +114,5 @@ quietly postfathom setup --undo
 quietly systemctl reload postfix
 quietly dpkg --purge postfathom-daemons postfathom
 ! inside pgrep -a postfathom || fail "see above"
-! inside systemctl list-units --all --no-legend 'postfathom*' | grep . || fail "see above"
+! inside systemctl list-unit-files --no-legend 'postfathom*' | grep . || fail "see above"
 echo "ok"
