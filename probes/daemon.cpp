@@ -409,7 +409,7 @@ ProbeRequest Daemon::request_for(const ProbePlace& place) const {
 // More than the engine's own budget: only for an engine that forgets its deadlines.
 Clock::duration Daemon::longest_probe() const {
     return settings_.probe.timeout * (settings_.probe.max_addresses + 1) + resolve_limit +
-           published_limit;
+           published_limit + programs_limit;
 }
 
 boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,

@@ -76,11 +76,16 @@ std::chrono::milliseconds Daemon::refresh() {
 
 // One after the other: our resolver is spared too.
 boost::asio::awaitable<void> Daemon::look_up_again(std::vector<std::string> next_hops) {
-    const std::shared_ptr<void> at_end(nullptr, [this](void*) { looking_up_ = false; });
-    for (const auto& name : next_hops) {
-        const auto found = co_await look_up(name);
-        readdress(name, found);
+    try {
+        for (const auto& name : next_hops) {
+            const auto found = co_await look_up(name);
+            readdress(name, found);
+        }
+    } catch (...) {
+        looking_up_ = false;
+        throw;
     }
+    looking_up_ = false;
 }
 
 // What is known of servers that are no longer those of the next hop says nothing about it.

@@ -333,13 +333,13 @@ std::vector<CleanWay> clean_ways(const Report& report) {
 
 namespace {
 
-// TLSA records and MTA-STS are about mail between servers (RFC 7672 section 2.2, RFC 8461 section
-// 1), and a level is suggested where a handshake failed.
 bool has_ill(const Report& report) {
     return std::any_of(report.endpoints.begin(), report.endpoints.end(),
                        [](const auto& endpoint) { return is_ill(endpoint.verdict.diagnosis); });
 }
 
+// TLSA records and MTA-STS are about mail between servers (RFC 7672 section 2.2, RFC 8461 section
+// 1), and a level is suggested where a handshake failed.
 bool asks_for_published(const Report& report, const ProbeRequest& request) {
     return service_of(request) == Service::smtp &&
            std::any_of(report.endpoints.begin(), report.endpoints.end(), [](const auto& endpoint) {

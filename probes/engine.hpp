@@ -55,6 +55,8 @@ struct ProbeRequest {
 
 // Most that a probe takes longer where what is published is looked up.
 inline constexpr std::chrono::seconds published_limit{20};
+// What postmap(1) and postconf(1), asked one after the other, may take of a probe.
+inline constexpr std::chrono::seconds programs_limit{120};
 
 struct ServicePort {
     Service service = Service::smtp;

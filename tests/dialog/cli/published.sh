@@ -101,7 +101,7 @@ policy() { printf 'version: STSv1\r\nmode: %s\r\nmx: plain.example.com\r\nmx: *.
 web 192.0.2.81 enforce mta-sts.enforce.example.com < <(policy enforce)
 web 192.0.2.82 testing mta-sts.testing.example.com < <(policy testing)
 web 192.0.2.83 wrong-name mta-sts.example.com < <(policy enforce)
-web 192.0.2.84 too-large mta-sts.too-large.example.com < <(policy enforce; head -c 70000 /dev/zero | tr '\\0' ' ')
+web 192.0.2.84 too-large mta-sts.too-large.example.com < <(policy enforce; head -c 70000 /dev/zero | tr '\0' ' ')
 web 192.0.2.85 without-record mta-sts.without-record.example.com < <(policy enforce)
 ip netns exec "$name-mx" "$trouble_server" 192.0.2.25:25=reset-in-handshake >"$work/trouble" 2>&1 &
 started+=($!)

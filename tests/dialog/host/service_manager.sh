@@ -47,7 +47,7 @@ socket = "$work/dsn.sock"
 socket = "$work/milter.sock"
 TOML
 
-# A bad configuration is told with its place, and ends with EX_CONFIG of sysexits(3), as a manager is told to.
+# A bad configuration is told with its place, and ends with EX_CONFIG of sysexits(3).
 printf '[probe]\nconcurrent = "many"\n' >"$work/bad.toml"
 for program in "$policyd" "$milter" "$probed"; do
   status=0
