@@ -135,17 +135,24 @@ TEST_CASE("loss and no hole" * doctest::skip()) {
 }
 
 TEST_CASE("hole beside loss" * doctest::skip()) {
-    for (int i = 0; i < 3; ++i) {
+    int found = 0;
+    for (int i = 0; i < 9 && found < 3; ++i) {
         const auto report = probe();
         const auto& findings = report.endpoints.front().verdict.findings;
         const auto hole = std::find_if(findings.begin(), findings.end(), [](const auto& finding) {
             return finding.id == DiagnosisId::pmtu_black_hole;
         });
-        REQUIRE(hole != findings.end());
+        // A connection may lose so much that nothing is known.
+        if (hole == findings.end()) {
+            CHECK(report.diagnosis.id == DiagnosisId::inconclusive);
+            continue;
+        }
+        ++found;
         CHECK(hole->direction == Direction::outbound);
         CHECK(evidence_of(report).outbound.path_mtu == size_from("OUTBOUND"));
         CHECK(evidence_of(report).outbound.exact);
     }
+    CHECK(found == 3);
 }
 
 TEST_CASE("server without an answer" * doctest::skip()) {
