@@ -340,7 +340,7 @@ TEST_CASE("a request cut at any byte, or sent byte by byte, harms nobody") {
 TEST_CASE("a header above 8 KiB is refused") {
     Server server;
     const std::string line = "GET /healthz HTTP/1.1\r\n";
-    for (const std::size_t bytes : {8'192, 8'193, 9'000, 17'000}) {
+    for (const std::size_t bytes : {8'192UL, 8'193UL, 9'000UL, 17'000UL}) {
         const auto header = line + "X: " + std::string(bytes - line.size() - 7, 'x') + "\r\n\r\n";
         for (const std::size_t cut : {std::size_t{0}, line.size(), bytes - 1}) {
             CAPTURE(bytes);
