@@ -164,6 +164,9 @@ std::optional<AdminReply> reply_to_bad_request(const ErrorCodeOf& error) {
     if (error == http::error::body_limit)
         return admin_error(413, "body-too-large",
                            fmt::format("the request's body exceeds {} bytes", max_body_bytes));
+    if (error == http::error::bad_transfer_encoding)
+        return admin_error(411, "length-required",
+                           "expected a Content-Length, found a Transfer-Encoding");
     return admin_error(400, "bad-request", "this is no HTTP/1.1 request: " + error.message());
 }
 
@@ -186,6 +189,8 @@ asio::awaitable<ErrorCodeOf> read(Socket& socket, beast::flat_buffer& buffer,
     const auto header = co_await http::async_read_header(socket, buffer, parser, use_result);
     if (std::get<0>(header)) co_return std::get<0>(header);
     if (std::get<1>(header) > max_header_bytes) co_return http::error::header_limit;
+    // Nobody who asks us needs chunks.
+    if (parser.chunked()) co_return http::error::bad_transfer_encoding;
     if (parser.is_done()) co_return ErrorCodeOf{};
     const auto body = co_await http::async_read(socket, buffer, parser, use_result);
     co_return std::get<0>(body);

@@ -63,6 +63,10 @@ std::string tell(const Input& input) {
     std::string kept;  // as the reader's buffer keeps what the parser has not taken
     boost::system::error_code error;
     bool over = false;
+    const auto refused = [&] {
+        return error || header_bytes > max_header_bytes ||
+               (parser.is_header_done() && parser.chunked());
+    };
     input.pieces([&](std::string_view bytes) {
         if (over) return;
         kept += bytes;
@@ -75,13 +79,13 @@ std::string tell(const Input& input) {
                 error = {};
                 return;
             }
-            over = error || parser.is_done() || header_bytes > max_header_bytes;
+            over = refused() || parser.is_done();
             if (taken == 0) return;
         }
     });
     // Of lines that are no header Beast complains at once when it has them whole, and otherwise
     // waits for the empty line.
-    if (error || !parser.is_done() || header_bytes > max_header_bytes) return "no request";
+    if (refused() || !parser.is_done()) return "no request";
     return told_of(parser.get());
 }
 

@@ -322,6 +322,18 @@ TEST_CASE("bytes that are no HTTP end in an error and nothing else") {
     }
 }
 
+TEST_CASE("a body without a length is refused") {
+    Server server;
+    Client client(server);
+    client.send(
+        "POST /v1/probe HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n");
+    client.send("\r");
+    client.end_of_input();
+    CHECK(client.read_to_end());
+    CHECK(client.status() == 411);
+    CHECK(answers(server));
+}
+
 TEST_CASE("a request cut at any byte, or sent byte by byte, harms nobody") {
     Server server;
     const auto whole = request("POST", "/v1/probe", R"({"destination": "example.net"})");
