@@ -14,7 +14,6 @@
 namespace postfathom {
 namespace {
 
-constexpr std::size_t width = layout_width;
 constexpr std::size_t label_width = 14;
 
 std::string paragraph(std::string_view text, std::size_t indent) {
