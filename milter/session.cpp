@@ -123,8 +123,8 @@ std::optional<RecipientRoute> MilterSession::route_for(const RecipientMacros& ma
     auto route = route_of(macros);
     if (!route) return std::nullopt;
     if (auto learned = route_to_learn(*route, service_.cache().route(route->domain), now)) {
-        auto key = notice_key(*learned);
-        service_.notify(RouteLearned{std::move(*learned)}, std::move(key), tick);
+        const auto key = notice_key(*learned);
+        service_.notify(RouteLearned{std::move(*learned)}, key, tick);
     }
     return route;
 }

@@ -106,7 +106,8 @@ std::string how_it_ended(int status) {
 }  // namespace
 
 struct JournalFollower::State : std::enable_shared_from_this<State> {
-    State(asio::any_io_executor executor, OnLine report, std::string position, const Limits& most)
+    State(const asio::any_io_executor& executor, OnLine report, std::string position,
+          const Limits& most)
         : sink(std::move(report)),
           position_file(std::move(position)),
           limits(most),
@@ -261,7 +262,7 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     bool read_some() {
         if (reading || !output.is_open()) return true;
         reading = true;
-        std::array<char, chunk_bytes> chunk;
+        std::array<char, chunk_bytes> chunk{};
         bool open = true;
         for (std::size_t total = 0; running && open && total < bytes_per_turn;) {
             const auto count = ::read(output.native_handle(), chunk.data(), chunk.size());
