@@ -66,7 +66,9 @@ command() { run "$postfathom" -c "$work/postfathom.toml" "$@" || true; }
 command show "[$server]" >"$work/show.told" 2>&1
 command list >"$work/list.told" 2>&1
 command explain "$id" >"$work/explain.told" 2>&1
-command queue --postfix-config "$conf" >"$work/queue.told" 2>&1
+# A message that is being delivered again just now is not stuck.
+stuck() { command queue --postfix-config "$conf" >"$work/queue.told" 2>&1 && grep -qF '<script>' "$work/queue.told"; }
+until_true 60 "what the server said in the command's queue" stuck
 command suggest "[$server]" >"$work/suggest.told" 2>&1
 command probe "[$server]" >"$work/command.told" 2>&1
 command probe "[$server]" --json >"$work/command_json.told" 2>&1
