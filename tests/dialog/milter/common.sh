@@ -57,7 +57,7 @@ read_again() {  # SIGHUP, and waits for the milter's word on it
   local before
   before=$(grep -c 'reload' "$work/milter.log" || true)
   kill -HUP "$milter_pid"
-  poll 10 bash -c '[ "$(grep -c reload "$1")" -gt "$2" ]' _ "$work/milter.log" "$before"
+  poll 60 bash -c '[ "$(grep -c reload "$1")" -gt "$2" ]' _ "$work/milter.log" "$before"
 }
 stop_milter() {  # its exit status
   local status=0
@@ -69,7 +69,7 @@ stop_milter() {  # its exit status
 start_notices() {
   "$tool" notices "$work/notice.sock" >"$work/notices" 2>&1 &
   started+=($!)
-  poll 10 test -S "$work/notice.sock"
+  poll 60 test -S "$work/notice.sock"
 }
 finish() {
   [ -z "$milter_pid" ] || end_process "$milter_pid"

@@ -68,7 +68,7 @@ CONF
 } >"$work/etc/master.cf"
 postfix -c "$work/etc" start >"$work/start.log" 2>&1 || { cat "$work/start.log"; exit 1; }
 greets() { (exec 3<>/dev/tcp/127.0.0.1/2525 && read -r -t 5 line <&3 && [[ $line == 220* ]]) 2>/dev/null; }
-poll 20 greets || { echo "Postfix does not answer"; cat "$work/mail.log"; exit 1; }
+poll 60 greets || { echo "Postfix does not answer"; cat "$work/mail.log"; exit 1; }
 
 take_from_queue() {  # sets headers and body of the message with this Subject, once it rests in the queue
   local id
@@ -90,7 +90,7 @@ send() {  # send SUBJECT RECIPIENT [HEADER...]
     printf 'Subject: %s\n\nX-Postfathom-Diagnosis: this is the body\n' "$subject"
   } >"$work/message"
   smtp-source -4 -F "$work/message" -f me@example.net -t "$recipient" 127.0.0.1:2525 || return 1
-  poll 10 take_from_queue "$subject"
+  poll 60 take_from_queue "$subject"
 }
 tags() { grep -ciE '^X-Postfathom-Diagnosis[[:blank:]]*:' "$work/headers" || true; }
 unfolded() { sed -e ':a' -e '$!N' -e 's/\n[[:blank:]]\+/ /' -e 'ta' -e 'P' -e 'D' "$work/headers"; }
@@ -110,17 +110,17 @@ check "other headers stay as they were and where they were" \
   "From: me@example.net|To: you@example.org|X-First: stays|X-Second: stays|Subject: ill|"
 check "the body stays" grep -qx 'X-Postfathom-Diagnosis: this is the body' "$work/body"
 check "the route is sent to the prober, in Postfix's spelling" \
-  poll 5 grep -qxF 'route-learned example.org ill.example.org ILL.Example.org smtp' "$work/notices"
+  poll 60 grep -qxF 'route-learned example.org ill.example.org ILL.Example.org smtp' "$work/notices"
 
 check "a message to a next hop that is not ill is taken" send healthy you@healthy.example.org "${forged[@]}"
 check "and has no forged header left" test "$(tags)" -eq 0
 check "and its next hop is asked for" \
-  poll 5 grep -qxF 'verdict-wanted healthy.example.org' "$work/notices"
+  poll 60 grep -qxF 'verdict-wanted healthy.example.org' "$work/notices"
 
 check "a message without forged headers is taken" send plain you@relayed.example.org
 check "and tagged for a relay in brackets" grep -q 'next-hop=\[mx1.example.net\];' "$work/headers"
 check "whose port 25 is left out of the key only" \
-  poll 5 grep -qxF 'route-learned relayed.example.org [mx1.example.net] [MX1.example.net]:25 relay' "$work/notices"
+  poll 60 grep -qxF 'route-learned relayed.example.org [mx1.example.net] [MX1.example.net]:25 relay' "$work/notices"
 
 check "mail for this host is taken" send local you@here.example.net "${forged[@]}"
 check "and loses forged headers, too" test "$(tags)" -eq 0
@@ -137,9 +137,9 @@ check "but teaches no route" bash -c '! grep -q here.example.net "$1"' _ "$work/
   printf 'DATA\r\nSubject: many\r\nX-Postfathom-Diagnosis: forged\r\n\r\nhello\r\n.\r\nQUIT\r\n'
 } | timeout 30 openssl s_client -quiet -starttls smtp -connect 127.0.0.1:2525 >"$work/session" 2>&1 || true
 check "both messages of a TLS session are taken" test "$(grep -c '^250 2.0.0 Ok: queued' "$work/session")" -eq 2
-check "the first is in the queue" poll 10 take_from_queue "after RSET"
+check "the first is in the queue" poll 60 take_from_queue "after RSET"
 check "a recipient given up by RSET tags nothing" test "$(tags)" -eq 0
-check "and the second" poll 10 take_from_queue many
+check "and the second" poll 60 take_from_queue many
 check "five ill next hops get four headers" test "$(tags)" -eq 4
 check "in the order of the recipients" \
   test "$(unfolded | sed -n 's/.*next-hop=\([^;]*\);.*/\1/p' | tr '\n' ' ')" = \
@@ -164,9 +164,9 @@ check "and ours is the topmost" bash -c 'head -n 1 "$1" | grep -q "^X-Postfathom
 } | timeout 30 openssl s_client -quiet -starttls smtp -tls1_2 -connect 192.0.2.10:2525 >"$work/session" 2>&1 || true
 check "mail of a client with TLS is taken" test "$(grep -c '^250 2.0.0 Ok: queued' "$work/session")" -eq 2
 check "its session is told once, with version and cipher" \
-  poll 15 grep -qE '^clients-seen 192\.0\.2\.0/24 tls=1 plain=0 TLSv1\.2 [A-Z0-9_-]+ [0-9]+$' "$work/notices"
+  poll 60 grep -qE '^clients-seen 192\.0\.2\.0/24 tls=1 plain=0 TLSv1\.2 [A-Z0-9_-]+ [0-9]+$' "$work/notices"
 smtp-source -4 -s 1 -m 2 -d -f me@example.net -t you@healthy.example.org 192.0.2.10:2525
-check "and one without TLS" poll 15 grep -q '^clients-seen 192.0.2.0/24 tls=0 plain=1$' "$work/notices"
+check "and one without TLS" poll 60 grep -q '^clients-seen 192.0.2.0/24 tls=0 plain=1$' "$work/notices"
 check "programs of this host are no clients" bash -c '! grep -q "^clients-seen 127" "$1"' _ "$work/notices"
 
 # Submitted here: cleanup(8) asks, and knows no next hop.
@@ -179,7 +179,7 @@ next_hop = "ill.example.org"'
 check "SIGHUP is obeyed" read_again
 printf 'Subject: submitted\nX-Postfathom-Diagnosis: forged\n\nhello\n' >"$work/submitted"
 sendmail -C "$work/etc" -f me@example.net you@example.org <"$work/submitted"
-check "a message that was submitted here is never refused" poll 15 take_from_queue submitted
+check "a message that was submitted here is never refused" poll 60 take_from_queue submitted
 check "and has one header" test "$(tags)" -eq 1
 
 # Recipients that have to wait, beside one that does not.
@@ -197,7 +197,7 @@ say DATA; check DATA hear 354
 printf 'Subject: partly\r\n\r\nhello\r\n.\r\nQUIT\r\n' >&"$smtp"
 check "and the message is taken" hear 250
 exec {smtp}>&-
-check "it is in the queue" poll 10 take_from_queue partly
+check "it is in the queue" poll 60 take_from_queue partly
 check "with one header" test "$(tags)" -eq 1
 check "of the recipient that it has" grep -q 'next-hop=\[mx1.example.net\];' "$work/headers"
 
@@ -237,7 +237,9 @@ elapsed=$(($(milliseconds) - begun))
 check "within the time-outs of main.cf (took $elapsed ms)" test "$elapsed" -lt 8500
 exec {smtp}>&-
 kill -CONT "$milter_pid"
+begun=$(milliseconds)
 check "mail is tagged again when it goes on" send again you@example.org
+with_it=$(($(milliseconds) - begun))
 check "with one header" test "$(tags)" -eq 1
 
 check "the milter ends well" stop_milter
@@ -245,7 +247,8 @@ check "and leaves no socket" test ! -e "$socket"
 begun=$(milliseconds)
 check "mail is taken while there is no milter" send gone you@example.org
 elapsed=$(($(milliseconds) - begun))
-check "at once (took $elapsed ms)" test "$elapsed" -lt 4000
+# Whatever else this machine does: beside a message with the milter. Waiting for one would take 3 s (connect_timeout) and more.
+check "at once (took $elapsed ms, $with_it ms with it)" test "$elapsed" -lt $((2 * with_it + 3000))
 check "without a header" test "$(tags)" -eq 0
 start_milter
 check "mail is tagged when it is back" send back you@example.org

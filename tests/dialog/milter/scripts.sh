@@ -26,11 +26,11 @@ for session in "${sessions[@]}"; do wait "$session" || broken=$((broken + 1)); d
 check "sessions at the same time do not disturb each other" test "$broken" -eq 0
 
 check "a route that Postfix uses is sent as a notice" \
-  poll 5 grep -qxF 'route-learned example.org ill.example.org ILL.example.org smtp' "$work/notices"
+  poll 60 grep -qxF 'route-learned example.org ill.example.org ILL.example.org smtp' "$work/notices"
 check "and sent once" \
   test "$(grep -c '^route-learned example.org ill.example.org ' "$work/notices")" -eq 1
 check "a next hop that nobody has probed is asked for" \
-  poll 5 grep -qxF 'verdict-wanted unknown.example.org' "$work/notices"
+  poll 60 grep -qxF 'verdict-wanted unknown.example.org' "$work/notices"
 check "mail that stays here teaches nothing" \
   bash -c '! grep -q "local.example.org\|rejected.example.org" "$1"' _ "$work/notices"
 check "the program says what to write into main.cf" \
@@ -55,7 +55,7 @@ check "after kill -9 the socket is left behind" test -S "$socket"
 "$milter" -c "$work/postfathom.toml" 2>>"$work/milter.log" &
 milter_pid=$!
 check "and the next start takes its place" \
-  poll 10 miltertest -D socket="unix:$socket" -s "$here/ill_next_hop.lua"
+  poll 60 miltertest -D socket="unix:$socket" -s "$here/ill_next_hop.lua"
 check "SIGINT ends it well, too" bash -c 'kill -INT "$1"' _ "$milter_pid"
 status=0; wait "$milter_pid" || status=$?; milter_pid=
 check "with status 0" test "$status" -eq 0
