@@ -26,7 +26,7 @@ trap cleanup EXIT
 step() { echo "- $*"; }
 fail() {
   echo "FAILED: $*"
-  [ -n "$leader" ] && inside journalctl -b --no-pager -o short-precise -n 60 2>/dev/null || cat "$work/console"
+  if [ -n "$leader" ]; then inside journalctl -b --no-pager -o short-precise -n 60; else cat "$work/console"; fi
   exit 1
 }
 until_true() { poll "$1" "${@:3}" || fail "after $1 s: $2"; }
