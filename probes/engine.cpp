@@ -451,10 +451,7 @@ asio::awaitable<Report> ProbeEngine::probe(ProbeRequest request, ProgressSink pr
             report.published = co_await with_deadline(published_limit, std::move(looking));
         }
     }
-    if (has_ill(report)) {
-        auto reading = impl_->read_host();
-        co_await std::move(reading);
-    }
+    if (has_ill(report)) co_await impl_->read_host();
     report.suggestions = impl_->suggestions(report, request, other_ways);
     co_return report;
 }

@@ -43,8 +43,7 @@ eventually() { poll 30 "${@:2}" || fail "$1"; }
 mkdir -p /run/log/journal /run/systemd
 "$journald" >"$work/journald" 2>&1 &
 journald_pid=$!
-for _ in $(seq 100); do [ -S /run/systemd/journal/dev-log ] && break; sleep 0.05; done
-[ -S /run/systemd/journal/dev-log ] || skip "journald does not run here: $(tail -n 1 "$work/journald")"
+poll 10 test -S /run/systemd/journal/dev-log || skip "journald does not run here: $(tail -n 1 "$work/journald")"
 
 delivered() {  # delivered QUEUE_ID [FACILITY]
   logger --socket /run/systemd/journal/dev-log --tag postfix/smtp --id=4711 --priority "${2:-mail}.info" \

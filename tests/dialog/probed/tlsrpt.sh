@@ -68,8 +68,7 @@ send() { cat >"$work/datagram"; socat -u -b 262144 "OPEN:$work/datagram" "UNIX-S
 collect() {  # collect PATH FILE: what comes in on PATH goes into FILE
   socat -u -b 262144 "UNIX-RECV:$1" "CREATE:$2" &
   collector=$!
-  for _ in $(seq 600); do [ -S "$1" ] && return 0; sleep 0.05; done
-  fail "no collector at $1"
+  eventually "no collector at $1" test -S "$1"
 }
 holds() { cmp -s "$work/$1" "$work/$2"; }
 
