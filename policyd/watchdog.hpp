@@ -5,6 +5,8 @@
 // moves, too.
 #pragma once
 
+#include <sysexits.h>
+
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -18,7 +20,7 @@ namespace postfathom {
 
 class Watchdog {
   public:
-    static constexpr int exit_status = 70;  // EX_SOFTWARE of sysexits.h
+    static constexpr int exit_status = EX_SOFTWARE;
     // Ticks of the watching thread itself, so that time in which the whole process stood still (a
     // suspended machine, SIGSTOP) does not count.
     static constexpr int ticks_until_hung = 5;
