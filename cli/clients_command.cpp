@@ -13,7 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view row = "{:<22} {:>8} {:>8} {:>8} {:>8}  {:<21} {}\n";
+constexpr std::string_view client_row = "{:<22} {:>8} {:>8} {:>8} {:>8}  {:<21} {}\n";
 
 std::string tls_in_words(const json::value& client) {
     const auto& tls = member(client, "tls");
@@ -25,7 +25,7 @@ std::string tls_in_words(const json::value& client) {
 }
 
 void print_client(const json::value& client) {
-    fmt::print(row, text(client, "network"), text(client, "tls_sessions"),
+    fmt::print(client_row, text(client, "network"), text(client, "tls_sessions"),
                text(client, "plain_sessions"), text(client, "failed_handshakes"),
                text(client, "lost_in_data"), text(client, "seen_at"), tls_in_words(client));
 }
@@ -46,7 +46,7 @@ int run_list_clients(const ShowOptions& options, const Settings& settings) {
                 continue;
             }
             if (!titled)
-                fmt::print(row, "NETWORK", "TLS", "NO TLS", "FAILED", "LOST", "LAST SEEN",
+                fmt::print(client_row, "NETWORK", "TLS", "NO TLS", "FAILED", "LOST", "LAST SEEN",
                            "LAST TLS");
             titled = true;
             print_client(client);

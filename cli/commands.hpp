@@ -18,6 +18,7 @@ namespace postfathom {
 // sysexits(3), as far as we use them.
 inline constexpr int exit_usage = 64;        // EX_USAGE
 inline constexpr int exit_bad_data = 65;     // EX_DATAERR
+inline constexpr int exit_no_input = 66;     // EX_NOINPUT: a file is not there or not to be read
 inline constexpr int exit_unavailable = 69;  // EX_UNAVAILABLE: the daemon is not there
 inline constexpr int exit_config = 78;       // EX_CONFIG
 

@@ -23,8 +23,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr int exit_no_input = 66;  // EX_NOINPUT of sysexits(3)
-
 std::string failures_in_words(const DestinationSummary& destination) {
     std::string text;
     for (const auto& [kind, count] : destination.failures)

@@ -31,7 +31,6 @@ namespace {
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr int exit_no_input = 66;  // EX_NOINPUT of sysexits(3)
 // A queue of half a million messages; showq(8) reads each from disk.
 constexpr ProgramLimits queue_limits{std::chrono::minutes{2}, std::size_t{512} << 20};
 constexpr ProgramLimits parameter_limits{std::chrono::seconds{10}, 4096};

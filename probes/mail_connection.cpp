@@ -114,10 +114,9 @@ std::optional<TcpCounters> MailConnection::counters() {
 void MailConnection::learn_size() {
     const auto known = counters();
     if (!known || shape_.allow) return;
-    constexpr PathMtu ethernet{1500};
     const auto family = plan_.endpoint.address.family();
     const auto ours = known->advertised_mss + option_bytes(*known);
-    const auto theirs = std::max(known->peer_mss, mss_for(ethernet, family).bytes);
+    const auto theirs = std::max(known->peer_mss, mss_for(ethernet_mtu, family).bytes);
     allowed_ = path_mtu_for(Mss{std::min(ours, theirs)}, family);
 }
 

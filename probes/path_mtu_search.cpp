@@ -12,7 +12,6 @@ namespace postfathom {
 
 namespace {
 
-constexpr PathMtu ethernet{1500};
 constexpr PathMtu above_ethernet{1501};
 constexpr int max_failures = 3;
 constexpr int max_tests_of_bound = 4;
@@ -251,7 +250,7 @@ bool PathMtuSearch::too_many_failures() const {
 std::optional<PathMtu> PathMtuSearch::next_without_pass(PathMtu fails) const {
     // Nothing smaller than `lowest` is tested: if that fails too, size is not what matters.
     if (fails <= lowest) return std::nullopt;
-    if (fails > ethernet) return ethernet;
+    if (fails > ethernet_mtu) return ethernet_mtu;
     // With out-of-order data the search itself meets a passing size soon enough. Without, the first
     // question is whether any size helps.
     if (!any_gap()) return fails <= control ? lowest : control;
@@ -283,8 +282,8 @@ std::optional<PathMtu> PathMtuSearch::next_by_hint() const {
 
 // Between jumbo ends the limit is that of Ethernet, more often than not.
 PathMtu PathMtuSearch::next_between(PathMtu passes, PathMtu fails) const {
-    if (fails > ethernet && passes < ethernet) return ethernet;
-    if (fails > above_ethernet && passes == ethernet) return above_ethernet;
+    if (fails > ethernet_mtu && passes < ethernet_mtu) return ethernet_mtu;
+    if (fails > above_ethernet && passes == ethernet_mtu) return above_ethernet;
     return most_telling(passes, fails);
 }
 

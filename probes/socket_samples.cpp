@@ -31,8 +31,6 @@ constexpr std::uint8_t timer_retransmission = 1;
 // Room for several parts of an answer: fewer system calls with many sockets.
 constexpr std::size_t buffer_bytes = 64 * 1024;
 
-constexpr std::array<std::uint16_t, 5> mail_ports{25, 465, 587, 143, 993};
-
 template <typename T>
 std::optional<T> value_at(std::span<const std::byte> bytes, std::size_t offset = 0) {
     if (offset > bytes.size() || bytes.size() - offset < sizeof(T)) return std::nullopt;

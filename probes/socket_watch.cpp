@@ -16,8 +16,6 @@ namespace {
 // Any size: IPv6 knows no larger packet without jumbograms.
 constexpr PathMtu any_size{65'575};
 
-constexpr std::array<std::uint16_t, 5> mail_ports{25, 465, 587, 143, 993};
-
 std::uint32_t difference(std::uint32_t larger, std::uint32_t smaller) {
     return larger > smaller ? larger - smaller : 0;
 }

@@ -35,6 +35,7 @@
 // lost copies are seen. So this is never more than a suspicion, stronger with several connections.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -50,6 +51,9 @@
 #include "lib/destination/ip_address.hpp"
 
 namespace postfathom {
+
+// SMTP, submission and IMAP, with implicit TLS too.
+inline constexpr std::array<std::uint16_t, 5> mail_ports{25, 465, 587, 143, 993};
 
 // One TCP connection as the kernel tells it (inet_diag). Counts are since the connection began.
 struct SocketSample {

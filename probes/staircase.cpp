@@ -13,7 +13,6 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-constexpr PathMtu ethernet{1500};
 // Every IPv4 host takes it (RFC 791 section 3.1); the MSS of an IPv6 path may be as small.
 constexpr PathMtu lowest{576};
 // Stands where a small size is wanted that surely passes: what every IPv6 link carries (RFC 8200
@@ -23,17 +22,18 @@ constexpr std::uint32_t control_payload = 100;
 constexpr std::uint32_t largest_window = 10;
 
 // Where paths commonly end, the most telling first: PPPoE, WireGuard, IPsec, IP in IP, ...
-constexpr std::array plateaus{PathMtu{1492}, PathMtu{1420}, PathMtu{1400}, PathMtu{1280},
-                              PathMtu{1480}, PathMtu{1454}, PathMtu{1440}, PathMtu{1460}};
+constexpr std::array common_sizes{PathMtu{1492}, PathMtu{1420}, PathMtu{1400}, PathMtu{1280},
+                                  PathMtu{1480}, PathMtu{1454}, PathMtu{1440}, PathMtu{1460}};
 
 bool is_plateau(PathMtu size) {
-    return size == ethernet || std::find(plateaus.begin(), plateaus.end(), size) != plateaus.end();
+    return size == ethernet_mtu ||
+           std::find(common_sizes.begin(), common_sizes.end(), size) != common_sizes.end();
 }
 
 // Takes sizes in order of importance as long as there is room.
-class Flight {
+class FlightSizes {
   public:
-    Flight(const FlightLimits& limits, std::uint32_t controls)
+    FlightSizes(const FlightLimits& limits, std::uint32_t controls)
         : limits_(limits),
           control_{PathMtu{header_bytes(limits.family) + limits.option_bytes + control_payload},
                    true},
@@ -74,7 +74,7 @@ class Flight {
     std::vector<PathMtu> sizes_;
 };
 
-void want_first_look(Flight& flight, const FlightLimits& limits, const StairKnown& known) {
+void want_first_look(FlightSizes& flight, const FlightLimits& limits, const StairKnown& known) {
     const auto top = limits.largest;
     flight.want(top);
     if (known.passes) flight.want(*known.passes);
@@ -83,17 +83,17 @@ void want_first_look(Flight& flight, const FlightLimits& limits, const StairKnow
         flight.want(hint);
         flight.want(PathMtu{hint.bytes + 1});
     }
-    if (top > ethernet) {
+    if (top > ethernet_mtu) {
         // Jumbo frames end at Ethernet, where they end.
-        flight.want(ethernet);
-        flight.want(PathMtu{ethernet.bytes + 1});
+        flight.want(ethernet_mtu);
+        flight.want(PathMtu{ethernet_mtu.bytes + 1});
     }
     if (known.passes && *known.passes > ordinary) {
         flight.want(top, 3);
         return;
     }
     std::size_t taken = 0;
-    for (const auto plateau : plateaus) {
+    for (const auto plateau : common_sizes) {
         const bool repeat = taken++ == 4;
         if (repeat) flight.want(top);
         if (plateau < top) flight.want(plateau);
@@ -102,7 +102,7 @@ void want_first_look(Flight& flight, const FlightLimits& limits, const StairKnow
 }
 
 // One byte decides: that size many times, and the one below it.
-void want_boundary(Flight& flight, PathMtu passes, PathMtu fails) {
+void want_boundary(FlightSizes& flight, PathMtu passes, PathMtu fails) {
     flight.want(fails, 2);
     flight.want(passes);
     flight.want(fails, 4);
@@ -110,7 +110,7 @@ void want_boundary(Flight& flight, PathMtu passes, PathMtu fails) {
 }
 
 // Sizes in between at equal distances, the middle first.
-void want_between(Flight& flight, PathMtu passes, PathMtu fails, std::uint32_t most) {
+void want_between(FlightSizes& flight, PathMtu passes, PathMtu fails, std::uint32_t most) {
     const auto points = std::min(most, fails.bytes - passes.bytes - 1);
     std::vector<PathMtu> sizes;
     for (std::uint32_t i = 1; i <= points; ++i)
@@ -125,7 +125,7 @@ void want_between(Flight& flight, PathMtu passes, PathMtu fails, std::uint32_t m
     for (const auto size : sizes) flight.want(size);
 }
 
-void want_bisection(Flight& flight, const StairKnown& known) {
+void want_bisection(FlightSizes& flight, const StairKnown& known) {
     const auto fails = *known.fails;
     const auto passes = known.passes.value_or(lowest);
     if (!known.passes) flight.want(lowest, 2);
@@ -174,7 +174,7 @@ std::vector<Step> staircase(const FlightLimits& limits, const StairKnown& known)
     const std::uint32_t leading = limits.first_words || boundary ? 2 : 0;
     const std::uint32_t controls = leading + (in_the_middle ? 2 : 1);
     if (limits.window < controls + 2) return {};
-    Flight flight(limits, controls);
+    FlightSizes flight(limits, controls);
     if (first_look)
         want_first_look(flight, limits, known);
     else if (boundary)
@@ -185,7 +185,7 @@ std::vector<Step> staircase(const FlightLimits& limits, const StairKnown& known)
 }
 
 std::vector<Step> proof_steps(const FlightLimits& limits) {
-    Flight flight(limits, 1);
+    FlightSizes flight(limits, 1);
     flight.want(limits.largest, 3);
     return flight.steps(0, false);
 }

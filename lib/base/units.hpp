@@ -5,6 +5,7 @@
 #include <chrono>
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 namespace postfathom {
@@ -36,8 +37,17 @@ constexpr PathMtu path_mtu_for(Mss mss, IpFamily family) {
     return PathMtu{mss.bytes + header_bytes(family)};
 }
 
+// What Ethernet carries without jumbo frames (RFC 894).
+inline constexpr PathMtu ethernet_mtu{1500};
+
 static_assert(mss_for(PathMtu{1500}, IpFamily::v4) == Mss{1460});
 static_assert(mss_for(PathMtu{1500}, IpFamily::v6) == Mss{1440});
+
+// Counters that are summed stay at the largest rather than begin anew.
+constexpr std::uint32_t saturating_add(std::uint32_t a, std::uint32_t b) {
+    const auto limit = std::numeric_limits<std::uint32_t>::max();
+    return b > limit - a ? limit : a + b;
+}
 
 // Wall-clock time, for records and reports. Deadlines use std::chrono::steady_clock.
 using WallTime = std::chrono::sys_time<std::chrono::milliseconds>;

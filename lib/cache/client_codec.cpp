@@ -6,6 +6,7 @@
 #include <boost/json/value.hpp>
 
 #include "lib/base/text.hpp"
+#include "lib/cache/json_fields.hpp"
 #include "lib/cache/record_codec.hpp"
 
 namespace postfathom {
@@ -19,10 +20,6 @@ constexpr std::size_t max_cipher_text = 96;
 constexpr std::uint64_t max_bits = 65'535;
 // Counts beyond this stay there, as what is written must be readable.
 constexpr std::uint64_t max_count = std::uint64_t{1} << 52;
-
-std::int64_t milliseconds(WallTime time) {
-    return std::max<std::int64_t>(0, time.time_since_epoch().count());
-}
 
 void put_count(json::object& object, std::string_view key, std::uint64_t count) {
     if (count > 0) object[key] = std::min(count, max_count);

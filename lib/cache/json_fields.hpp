@@ -4,7 +4,9 @@
 // notices share it.
 #pragma once
 
+#include <algorithm>
 #include <boost/json/object.hpp>
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -24,6 +26,11 @@ inline constexpr std::size_t max_verbatim_text = 1024;
 inline constexpr std::size_t max_transport_text = 64;
 // IPv6 header and a payload length of 65535; the loopback interface's MTU of 65536 lies below.
 inline constexpr std::uint32_t max_packet_bytes = 65575;
+
+// Times in records: milliseconds since 1970, none before.
+inline std::int64_t milliseconds(WallTime time) {
+    return std::max<std::int64_t>(0, time.time_since_epoch().count());
+}
 
 bool is_printable(std::string_view text);  // ASCII without control bytes
 

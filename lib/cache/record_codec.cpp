@@ -24,10 +24,6 @@ constexpr std::size_t max_sizes_text = 64;
 constexpr std::size_t max_endpoints = 64;
 constexpr std::size_t max_next_hops = 16;
 
-std::int64_t milliseconds(WallTime time) {
-    return std::max<std::int64_t>(0, time.time_since_epoch().count());
-}
-
 // What is written can be read again: sizes beyond any packet, as a misread kernel counter would
 // give, become the largest one.
 std::uint32_t packet_bytes(std::uint32_t bytes) { return std::min(bytes, max_packet_bytes); }

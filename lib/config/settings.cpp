@@ -23,7 +23,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds least_log_wait{20};
 
 // TOML basic strings; what we render holds no control characters but may hold these two.
-std::string quoted(std::string_view text) {
+std::string toml_string(std::string_view text) {
     std::string result = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') result += '\\';
@@ -51,7 +51,7 @@ SettingRow duration(std::string name, milliseconds least, milliseconds most, Mem
                 return std::nullopt;
             },
             [=](const Settings& settings) {
-                return quoted(
+                return toml_string(
                     render_duration(std::chrono::duration_cast<milliseconds>(member(settings))));
             }};
 }
@@ -87,7 +87,7 @@ SettingRow bytes(std::string name, std::uint64_t least, std::uint64_t most, Memb
                 member(settings) = *parsed;
                 return std::nullopt;
             },
-            [=](const Settings& settings) { return quoted(render_bytes(member(settings))); }};
+            [=](const Settings& settings) { return toml_string(render_bytes(member(settings))); }};
 }
 
 // Text goes into paths, SMTP commands and headers: no control characters, no bytes beyond ASCII.
@@ -112,7 +112,7 @@ SettingRow path(std::string name, Empty empty, Member member, std::string senten
                 member(settings) = *text;
                 return std::nullopt;
             },
-            [=](const Settings& settings) { return quoted(member(settings)); }};
+            [=](const Settings& settings) { return toml_string(member(settings)); }};
 }
 
 template <typename Member>
@@ -145,7 +145,7 @@ SettingRow host_name(std::string name, Member member, std::string sentence) {
                 member(settings) = *text;
                 return std::nullopt;
             },
-            [=](const Settings& settings) { return quoted(member(settings)); }};
+            [=](const Settings& settings) { return toml_string(member(settings)); }};
 }
 
 template <typename Member>
@@ -159,7 +159,7 @@ SettingRow socket_mode(std::string name, Member member, std::string sentence) {
                 member(settings) = *text;
                 return std::nullopt;
             },
-            [=](const Settings& settings) { return quoted(member(settings)); }};
+            [=](const Settings& settings) { return toml_string(member(settings)); }};
 }
 
 // useradd(8) takes 32 bytes; a directory service may have longer names, and other characters.
@@ -180,7 +180,7 @@ SettingRow account(std::string name, std::string unit, Member member, std::strin
                 member(settings) = *text;
                 return std::nullopt;
             },
-            [=](const Settings& settings) { return quoted(member(settings)); }};
+            [=](const Settings& settings) { return toml_string(member(settings)); }};
 }
 
 template <typename Member>
@@ -216,8 +216,8 @@ SettingRow choice(std::string name, const Choices<Value>& choices, Member member
             },
             [=](const Settings& settings) {
                 for (const auto& [word, meaning] : choices)
-                    if (member(settings) == meaning) return quoted(word);
-                return quoted("");
+                    if (member(settings) == meaning) return toml_string(word);
+                return toml_string("");
             }};
 }
 
@@ -253,7 +253,7 @@ SettingRow list(std::string name, std::string unit, std::string expected, Parse 
             [=](const Settings& settings) {
                 std::string text;
                 for (const auto& element : member(settings))
-                    text += (text.empty() ? "" : ", ") + quoted(render(element));
+                    text += (text.empty() ? "" : ", ") + toml_string(render(element));
                 return '[' + text + ']';
             }};
 }
@@ -339,7 +339,7 @@ SettingRow tcp_place(std::string name, Member member, std::string sentence) {
             },
             [=](const Settings& settings) {
                 const auto& place = member(settings);
-                return quoted(place ? to_string(*place) : "");
+                return toml_string(place ? to_string(*place) : "");
             }};
 }
 

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/json_at.hpp"
 
 namespace postfathom {
 
@@ -18,7 +19,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 4> words{"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+constexpr std::array<std::string_view, 4> status_words{"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 constexpr double endless = std::numeric_limits<double>::infinity();
 constexpr std::size_t max_line = 1024;
 
@@ -27,11 +28,6 @@ std::optional<double> number_of(std::string_view text) {
     const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc{} || rest != text.data() + text.size()) return std::nullopt;
     return number;
-}
-
-const json::value* at(const json::value& value, std::string_view pointer) {
-    json::error_code error;
-    return value.find_pointer({pointer.data(), pointer.size()}, error);
 }
 
 template <typename Number>
@@ -127,10 +123,10 @@ CheckLine check_line(const CheckFacts& facts, const std::optional<AlertRange>& w
     if (facts.outbound) data += fmt::format(" path_mtu_outbound={}B;;;0;", *facts.outbound);
     if (facts.age)
         data += fmt::format(" age={}s;;;0;", std::max<std::int64_t>(facts.age->count(), 0));
-    return {status,
-            fmt::format("POSTFATHOM {} - {}: {}{}{}", words.at(static_cast<std::size_t>(status)),
-                        one_line(facts.destination), one_line(what), data.empty() ? "" : "|",
-                        data.empty() ? "" : data.substr(1))};
+    return {status, fmt::format("POSTFATHOM {} - {}: {}{}{}",
+                                status_words.at(static_cast<std::size_t>(status)),
+                                one_line(facts.destination), one_line(what),
+                                data.empty() ? "" : "|", data.empty() ? "" : data.substr(1))};
 }
 
 CheckLine could_not_check(std::string_view why) {
@@ -144,7 +140,7 @@ json::object to_json(const CheckLine& line, const CheckFacts& facts) {
     };
     json::object object;
     object["destination"] = printable(facts.destination);
-    object["status"] = to_lower(words.at(static_cast<std::size_t>(line.status)));
+    object["status"] = to_lower(status_words.at(static_cast<std::size_t>(line.status)));
     object["exit_status"] = line.status;
     object["line"] = line.text;
     object["handshake"] = or_null(facts.handshake);

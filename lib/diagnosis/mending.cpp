@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "lib/base/text.hpp"
+#include "lib/diagnosis/json_at.hpp"
 #include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {
@@ -19,11 +20,6 @@ namespace json = boost::json;
 
 // A tail loss probe (RFC 8985 section 7) or two is daily life on any path.
 constexpr std::uint64_t harmless_retransmits = 2;
-
-const json::value* at(const json::value& value, std::string_view pointer) {
-    json::error_code error;
-    return value.find_pointer({pointer.data(), pointer.size()}, error);
-}
 
 std::string text_at(const json::value& value, std::string_view pointer) {
     const auto* found = at(value, pointer);

@@ -27,10 +27,6 @@ double choices(std::uint32_t from, std::uint32_t count) {
     return result;
 }
 
-std::uint32_t saturating_add(std::uint32_t a, std::uint32_t b) {
-    return a + std::min(b, 0xffffffffU - a);
-}
-
 }  // namespace
 
 bool OutboundPicture::hole() const {

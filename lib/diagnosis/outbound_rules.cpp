@@ -232,8 +232,7 @@ namespace {
 
 // An MSS below what an Ethernet allows: somebody lowers it.
 std::optional<Note> clamp_note(const Evidence& evidence) {
-    constexpr PathMtu ethernet{1500};
-    const auto usual = mss_for(ethernet, family(evidence));
+    const auto usual = mss_for(ethernet_mtu, family(evidence));
     const auto note = [&](const TcpCounters& counters, PathMtu path_mtu) -> std::optional<Note> {
         if (counters.peer_mss == 0 || counters.peer_mss >= usual.bytes ||
             counters.peer_mss >= mss_for(path_mtu, family(evidence)).bytes)

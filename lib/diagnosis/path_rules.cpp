@@ -65,11 +65,6 @@ PathMtu speaks_for(const Attempt& attempt) {
     return completed(attempt) ? attempt.allowed : shown(attempt);
 }
 
-std::uint32_t saturating_add(std::uint32_t a, std::uint32_t b) {
-    const auto limit = std::numeric_limits<std::uint32_t>::max();
-    return b > limit - a ? limit : a + b;
-}
-
 struct Picture {
     std::optional<PathMtu> largest_pass;  // largest size shown to arrive
     std::optional<PathMtu> largest_spoken_for;

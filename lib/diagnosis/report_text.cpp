@@ -21,7 +21,7 @@ std::string paragraph(std::string_view text, std::size_t indent) {
 }
 
 // "  TLS           TLSv1.3, ..."
-std::string labelled(std::string_view label, std::string_view text) {
+std::string labelled_line(std::string_view label, std::string_view text) {
     constexpr std::size_t indent = 2 + label_width;
     return fmt::format("  {:<{}}{}\n", label, label_width, wrapped(text, indent, indent));
 }
@@ -194,7 +194,7 @@ std::string endpoint_section(const EndpointReport& report, bool said_above, bool
         text += verdict_lines(found, 4);
     }
     const auto line = [&](std::string_view label, const std::string& what) {
-        if (!what.empty()) text += labelled(label, what);
+        if (!what.empty()) text += labelled_line(label, what);
     };
     line("Conversation", conversation(evidence));
     line("Reply", printable(evidence.reply, 256));

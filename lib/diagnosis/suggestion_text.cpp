@@ -10,10 +10,10 @@ namespace postfathom {
 namespace {
 
 constexpr std::size_t width = layout_width;
-constexpr std::size_t indent = 5;
+constexpr std::size_t step_margin = 5;
 
 std::string paragraph(std::string_view text) {
-    return std::string(indent, ' ') + wrapped(text, indent, indent) + '\n';
+    return std::string(step_margin, ' ') + wrapped(text, step_margin, step_margin) + '\n';
 }
 
 // Pieces of a command line between blanks that are not inside quotes.
@@ -54,8 +54,8 @@ std::string command_lines(std::string_view command, std::size_t margin) {
 // Lines that no shell reads are printed as they are.
 std::string steps(std::string_view heading, const std::vector<std::string>& lines, bool shell) {
     if (lines.empty()) return "";
-    constexpr std::size_t margin = indent + 3;
-    auto text = fmt::format("{}{}\n", std::string(indent, ' '), heading);
+    constexpr std::size_t margin = step_margin + 3;
+    auto text = fmt::format("{}{}\n", std::string(step_margin, ' '), heading);
     for (const auto& line : lines)
         text += shell          ? command_lines(line, margin)
                 : line.empty() ? "\n"
@@ -89,7 +89,7 @@ std::string to_text(const Suggestion& suggestion, std::size_t number, bool colou
     const auto title =
         fmt::format("{}. {}: {}{}", number, to_string(suggestion.kind), suggestion.scope,
                     suggestion.proven ? " (limit proven by a counter-probe)" : "");
-    std::string text = painted(wrapped(title, 0, indent), Paint::bold, colour) + '\n';
+    std::string text = painted(wrapped(title, 0, step_margin), Paint::bold, colour) + '\n';
     text += paragraph(suggestion.why);
     for (const auto& file : suggestion.files)
         if (file.needed) text += steps("In " + file.file + ":", file.lines, false);

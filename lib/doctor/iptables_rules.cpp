@@ -2,12 +2,11 @@
 // iptables-save(8), read for its chains and for the conditions that decide about ICMP errors.
 #include "lib/base/text.hpp"
 #include "lib/doctor/nft_ruleset.hpp"
+#include "lib/doctor/tool_output.hpp"
 
 namespace postfathom {
 
 namespace {
-
-constexpr std::size_t max_name = 128;
 
 struct Table {
     std::string name;
@@ -58,7 +57,7 @@ void set_target(FirewallRule& rule, std::string_view target, bool go_to) {
     } else {
         // A target that is no chain (LOG, MARK, TCPMSS) lets the packet go on, and is not found.
         rule.verdict = go_to ? RuleVerdict::go_to : RuleVerdict::jump;
-        rule.target = printable(target, max_name);
+        rule.target = printable(target, max_rule_word);
     }
 }
 
@@ -113,13 +112,6 @@ FirewallRule read_rule(const std::vector<std::string_view>& words, IpFamily fami
     return rule;
 }
 
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    for (const auto word : split(line, ' '))
-        if (!trim(word).empty()) words.push_back(trim(word));
-    return words;
-}
-
 }  // namespace
 
 Firewall parse_iptables(std::string_view printed, IpFamily family) {
@@ -131,11 +123,12 @@ Firewall parse_iptables(std::string_view printed, IpFamily family) {
         if (words.empty()) continue;
         const auto first = words.front();
         if (first.front() == '*') {
-            table = {program + ' ' + printable(first.substr(1), max_name), firewall.chains.size()};
+            table = {program + ' ' + printable(first.substr(1), max_rule_word),
+                     firewall.chains.size()};
         } else if (first.front() == ':' && words.size() >= 2) {
             FirewallChain chain;
             chain.table = table.name;
-            chain.name = printable(first.substr(1), max_name);
+            chain.name = printable(first.substr(1), max_rule_word);
             chain.policy_drop = words[1] == "DROP";
             if (words[1] != "-") chain.hook = hook_of(first.substr(1));
             chain.family = family;

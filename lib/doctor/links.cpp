@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "lib/base/text.hpp"
+#include "lib/doctor/tool_output.hpp"
 
 namespace postfathom {
 
@@ -12,17 +13,9 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t max_depth = 16;
+constexpr std::size_t max_link_depth = 16;
 
-const json::value& member(const json::value& value, std::string_view name) {
-    static const json::value nothing;
-    const auto* object = value.if_object();
-    const auto* found =
-        object != nullptr ? object->if_contains({name.data(), name.size()}) : nullptr;
-    return found != nullptr ? *found : nothing;
-}
-
-std::string text(const json::value& value) {
+std::string name_text(const json::value& value) {
     const auto* found = value.if_string();
     return found != nullptr ? printable({found->data(), found->size()}, 64) : "";
 }
@@ -37,7 +30,7 @@ bool has_flag(const json::value& link, std::string_view wanted) {
     const auto* flags = member(link, "flags").if_array();
     if (flags == nullptr) return false;
     for (const auto& flag : *flags)
-        if (text(flag) == wanted) return true;
+        if (name_text(flag) == wanted) return true;
     return false;
 }
 
@@ -45,30 +38,23 @@ std::optional<IpFamily> outer_family(const json::value& link, const std::string&
     if (kind == "gre" || kind == "gretap" || kind == "ipip" || kind == "sit") return IpFamily::v4;
     if (kind == "ip6gre" || kind == "ip6gretap" || kind == "ip6tnl") return IpFamily::v6;
     const auto& data = member(member(link, "linkinfo"), "info_data");
-    const auto remote = text(member(data, "remote"));
-    if (!text(member(data, "remote6")).empty()) return IpFamily::v6;
+    const auto remote = name_text(member(data, "remote"));
+    if (!name_text(member(data, "remote6")).empty()) return IpFamily::v6;
     if (remote.empty()) return std::nullopt;
     return remote.find(':') == std::string::npos ? IpFamily::v4 : IpFamily::v6;
 }
 
 Interface read_link(const json::value& link) {
     Interface found;
-    found.name = text(member(link, "ifname"));
-    found.kind = text(member(member(link, "linkinfo"), "info_kind"));
-    found.bridge = text(member(link, "master"));
+    found.name = name_text(member(link, "ifname"));
+    found.kind = name_text(member(member(link, "linkinfo"), "info_kind"));
+    found.bridge = name_text(member(link, "master"));
     if (const auto* mtu = member(link, "mtu").if_int64(); mtu != nullptr && *mtu > 0)
         found.mtu = static_cast<std::uint32_t>(std::min<std::int64_t>(*mtu, 1 << 20));
     found.up = has_flag(link, "UP");
     found.loopback = has_flag(link, "LOOPBACK");
     found.outer = outer_family(link, found.kind);
     return found;
-}
-
-std::vector<std::string_view> words_of(std::string_view line) {
-    std::vector<std::string_view> words;
-    for (const auto word : split(line, ' '))
-        if (!trim(word).empty()) words.push_back(trim(word));
-    return words;
 }
 
 bool is_type(std::string_view word) {
@@ -82,7 +68,7 @@ bool is_type(std::string_view word) {
 
 Result<std::vector<Interface>> parse_links(std::string_view printed) {
     json::parse_options options;
-    options.max_depth = max_depth;
+    options.max_depth = max_link_depth;
     json::error_code error;
     const auto value = json::parse({printed.data(), printed.size()}, error, {}, options);
     const auto* links = value.if_array();

@@ -12,7 +12,6 @@ namespace postfathom {
 
 namespace {
 
-constexpr std::uint32_t ethernet_mtu = 1500;
 constexpr std::uint32_t least_mtu_v6 = 1280;  // RFC 8200 section 5
 // net.ipv4.route.min_pmtu: the kernel itself believes no ICMP error below it.
 constexpr std::uint32_t least_believable_v4 = 552;
@@ -104,18 +103,18 @@ void examine_tunnel(const Interface& tunnel, const TunnelKind& kind, const Inter
              set_mtu(tunnel.name, out.mtu - std::min(out.mtu, safe_around), tunnel.kind)});
         return;
     }
-    if (tunnel.mtu + around <= ethernet_mtu) return;
+    if (tunnel.mtu + around <= ethernet_mtu.bytes) return;
     findings.push_back(
         {"tunnel-mtu-jumbo", kind.inside_a_site ? Severity::notice : Severity::warning,
          fmt::format("the MTU of {} ({}) is {}: its packets are up to {} bytes, more than the {} "
                      "that Ethernet and the Internet carry",
-                     tunnel.name, kind.kind, tunnel.mtu, tunnel.mtu + around, ethernet_mtu),
+                     tunnel.name, kind.kind, tunnel.mtu, tunnel.mtu + around, ethernet_mtu.bytes),
          fmt::format(
              "That is right only where every link between the two ends carries {} bytes. "
              "If one does not, large packets vanish: TLS handshakes hang and large messages "
              "stay in the queue, although small ones pass.",
              tunnel.mtu + around),
-         set_mtu(tunnel.name, ethernet_mtu - safe_around, tunnel.kind)});
+         set_mtu(tunnel.name, ethernet_mtu.bytes - safe_around, tunnel.kind)});
 }
 
 void examine_bridge(const Interface& bridge, const Interface& out, Findings& findings) {
@@ -206,7 +205,7 @@ void examine_links(const LinkFacts& links, const DoctorFacts& /*facts*/, Finding
                          out->name, out->mtu),
              "",
              {}});
-    if (out->mtu > ethernet_mtu)
+    if (out->mtu > ethernet_mtu.bytes)
         findings.push_back(
             {"jumbo-egress",
              Severity::notice,
@@ -214,7 +213,7 @@ void examine_links(const LinkFacts& links, const DoctorFacts& /*facts*/, Finding
              "The Internet carries 1500 bytes. Each connection beyond the own network depends on "
              "ICMP errors or on the far side's smaller MSS to find that out.",
              {fmt::format("# add \"mtu {}\" to the default route by {}; the own network keeps {}",
-                          ethernet_mtu, out->name, out->mtu)}});
+                          ethernet_mtu.bytes, out->name, out->mtu)}});
 }
 
 void examine_routes(const LinkFacts& links, Findings& findings) {

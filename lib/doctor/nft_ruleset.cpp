@@ -6,6 +6,7 @@
 #include <map>
 
 #include "lib/base/text.hpp"
+#include "lib/doctor/tool_output.hpp"
 
 namespace postfathom {
 
@@ -14,15 +15,6 @@ namespace json = boost::json;
 namespace {
 
 constexpr std::size_t max_depth = 48;
-constexpr std::size_t max_name = 128;
-
-const json::value& member(const json::value& value, std::string_view name) {
-    static const json::value nothing;
-    const auto* object = value.if_object();
-    const auto* found =
-        object != nullptr ? object->if_contains({name.data(), name.size()}) : nullptr;
-    return found != nullptr ? *found : nothing;
-}
 
 bool has(const json::value& value, std::string_view name) {
     const auto* object = value.if_object();
@@ -31,7 +23,7 @@ bool has(const json::value& value, std::string_view name) {
 
 std::string text(const json::value& value) {
     if (const auto* found = value.if_string(); found != nullptr)
-        return printable({found->data(), found->size()}, max_name);
+        return printable({found->data(), found->size()}, max_rule_word);
     if (const auto* number = value.if_int64(); number != nullptr) return std::to_string(*number);
     return "";
 }
@@ -171,7 +163,7 @@ void read_verdict_map(const FirewallRule& so_far, const json::value& map,
     }
 }
 
-struct Table {
+struct TableChains {
     bool foreign = false;  // has rules of iptables-nft
 };
 

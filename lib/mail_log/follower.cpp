@@ -37,12 +37,8 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-// So much at most before other work of the loop gets its turn.
-constexpr std::size_t bytes_per_turn = 256 * 1024;
 // After the rename a syslog daemon writes to the old file until it is told to reopen.
 constexpr auto keep_previous = 60s;
-// After the end of a process that could not write its position, so much is read a second time.
-constexpr auto save_every = 10s;
 constexpr std::size_t most_neighbours = 10'000;  // files of the directory that are looked at
 
 constexpr std::size_t most_rotated = max_positions - 1;
@@ -186,7 +182,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         timer.async_wait([self = shared_from_this()](boost::system::error_code error) {
             if (error || !self->running) return;
             self->turn();
-            if (Clock::now() - self->saved_at >= save_every) self->save_position();
+            if (Clock::now() - self->saved_at >= save_position_every) self->save_position();
             self->wait_for_tick();
         });
     }
@@ -272,7 +268,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     // Reads within the bound, and comes back after other work when there is more.
     void turn() {
-        if (!running || read_some() < bytes_per_turn || turn_posted) return;
+        if (!running || read_some() < log_bytes_per_turn || turn_posted) return;
         turn_posted = true;
         asio::post(timer.get_executor(), [self = shared_from_this()] {
             self->turn_posted = false;
@@ -287,7 +283,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         std::size_t total = 0;
         // The older file first, so that lines stay in their order.
         const auto read = [&](OpenLog& file) {
-            while (running && total < bytes_per_turn) {
+            while (running && total < log_bytes_per_turn) {
                 const auto bytes = file.read(on_line);
                 if (bytes == 0) break;
                 total += bytes;
@@ -295,7 +291,7 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
         };
         for (auto& file : rotated) read(file);
         if (current) read(*current);
-        if (total < bytes_per_turn)
+        if (total < log_bytes_per_turn)
             std::erase_if(rotated, [now = Clock::now()](const OpenLog& file) {
                 return now - file.last_growth() > keep_previous;
             });

@@ -35,12 +35,9 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr std::size_t chunk_bytes = 16 * 1024;
-constexpr std::size_t bytes_per_turn = 256 * 1024;
 constexpr auto shortest_pause = 1s;
 constexpr auto longest_pause = 60s;
 constexpr auto stays = 60s;  // who ran so long is no failure
-constexpr auto save_every = 10s;
 
 struct Program {
     pid_t pid = -1;
@@ -161,7 +158,7 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
 
     void save_by_the_clock() {
         if (position_file.empty()) return;
-        save_timer.expires_after(save_every);
+        save_timer.expires_after(save_position_every);
         save_timer.async_wait([self = shared_from_this()](boost::system::error_code error) {
             if (error || !self->running) return;
             self->save_position();
@@ -262,9 +259,9 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     bool read_some() {
         if (reading || !output.is_open()) return true;
         reading = true;
-        std::array<char, chunk_bytes> chunk{};
+        std::array<char, log_chunk_bytes> chunk{};
         bool open = true;
-        for (std::size_t total = 0; running && open && total < bytes_per_turn;) {
+        for (std::size_t total = 0; running && open && total < log_bytes_per_turn;) {
             const auto count = ::read(output.native_handle(), chunk.data(), chunk.size());
             if (count < 0 && errno == EINTR) continue;
             if (count < 0) break;  // EAGAIN: nothing more now

@@ -8,14 +8,9 @@
 #include <array>
 
 #include "lib/mail_log/scan.hpp"
+#include "lib/mail_log/source.hpp"
 
 namespace postfathom {
-
-namespace {
-
-constexpr std::size_t chunk_bytes = 16 * 1024;
-
-}  // namespace
 
 void OpenLog::seek_to_last_line() {
     struct stat status{};
@@ -65,7 +60,7 @@ FilePosition OpenLog::position() const {
 
 std::size_t OpenLog::read(const OnLine& on_line) {
     start_over_when_truncated();
-    std::array<char, chunk_bytes> chunk;
+    std::array<char, log_chunk_bytes> chunk;
     const auto count = ::pread(file_.get(), chunk.data(), chunk.size(), offset_);
     if (count <= 0) return 0;
     offset_ += count;

@@ -2,6 +2,8 @@
 // How far a log was read, kept in a small file across restarts.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +13,9 @@
 #include "lib/base/result.hpp"
 
 namespace postfathom {
+
+// After the end of a process that could not write its position, so much is read a second time.
+inline constexpr std::chrono::seconds save_position_every{10};
 
 // Of one file. An inode number may be used again, and a file be truncated and grow: `before` is a
 // hash of the bytes that stood before the offset.

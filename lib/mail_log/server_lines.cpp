@@ -15,11 +15,11 @@ using Found = std::optional<ServerEvent>;
 
 constexpr std::size_t max_detail = 1024;
 
-struct Name {
+struct EventName {
     Kind kind;
     std::string_view name;
 };
-constexpr Name names[] = {
+constexpr EventName event_names[] = {
     {Kind::accept_error, "accept-error"},
     {Kind::tls_from_client, "tls-from-client"},
     {Kind::client_lost, "client-lost"},
@@ -333,9 +333,9 @@ Found text_of_program(std::string_view program, std::string_view text) {
 }  // namespace
 
 std::string_view to_string(ServerEventKind kind) {
-    const auto* found = std::find_if(std::begin(names), std::end(names),
-                                     [&](const Name& name) { return name.kind == kind; });
-    return found == std::end(names) ? "unknown" : found->name;
+    const auto* found = std::find_if(std::begin(event_names), std::end(event_names),
+                                     [&](const EventName& name) { return name.kind == kind; });
+    return found == std::end(event_names) ? "unknown" : found->name;
 }
 
 std::optional<ServerEvent> parse_server_text(LineHead head, std::string_view text) {

@@ -4,12 +4,18 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 namespace postfathom {
+
+// A log is read in pieces of so many bytes, and so many before other work of the loop gets its
+// turn.
+inline constexpr std::size_t log_chunk_bytes = std::size_t{16} * 1024;
+inline constexpr std::size_t log_bytes_per_turn = std::size_t{256} * 1024;
 
 class MailLogSource {
   public:

@@ -20,7 +20,7 @@ constexpr std::size_t max_depth = 8;
 // Postfix reports one policy with at most one failure.
 constexpr std::size_t max_policies = 16;
 constexpr std::size_t max_failures = 16;
-constexpr std::size_t max_host = 255;
+constexpr std::size_t max_reported_host = 255;
 constexpr std::size_t max_reason = 128;
 
 tl::unexpected<Error> broken(const char* what) { return fail(ErrorCode::corrupt, what); }
@@ -40,7 +40,7 @@ std::optional<std::int64_t> number_of(const json::object& object, std::string_vi
 }
 
 bool is_host(std::string_view text) {
-    return !text.empty() && text.size() <= max_host &&
+    return !text.empty() && text.size() <= max_reported_host &&
            std::all_of(text.begin(), text.end(), [](char c) {
                return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                       c == '-' || c == '.' || c == '_';

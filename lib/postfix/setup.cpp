@@ -69,9 +69,9 @@ bool has_hook(const std::string& queue, std::string_view list, const OwnPlaces& 
 
 // Where a word of a restriction list ends; npos where it is not in it.
 std::size_t end_of_word(std::string_view list, std::string_view word) {
-    constexpr std::string_view separators = " \t\r\n,";
+    constexpr std::string_view between = " \t\r\n,";
     const auto separates = [&](std::size_t at) {
-        return at >= list.size() || separators.find(list[at]) != std::string_view::npos;
+        return at >= list.size() || between.find(list[at]) != std::string_view::npos;
     };
     for (auto at = list.find(word); at != std::string_view::npos; at = list.find(word, at + 1))
         if ((at == 0 || separates(at - 1)) && separates(at + word.size())) return at + word.size();

@@ -19,8 +19,6 @@ constexpr std::array tunnel_kinds{"wireguard", "gre",   "gretap", "erspan", "ip6
                                   "xfrm",      "vxlan", "geneve", "gtp",    "ppp",    "tun",
                                   "tap",       "l2tp",  "bareudp"};
 
-constexpr std::uint32_t ethernet_mtu = 1500;
-
 // The route's words without the MTU and MSS it had; nothing when it holds what we cannot print or
 // keep.
 std::optional<std::string> without_sizes(const std::string& route, const Plan& plan) {
@@ -146,8 +144,8 @@ bool behind_tunnel(const HostFacts& host) {
 // 8921 = 9001 - 80, WireGuard.
 bool perhaps_tunnel(const Plan& plan) {
     const auto& host = plan.host();
-    return !behind_tunnel(host) && host.interface_mtu && host.interface_mtu->bytes > ethernet_mtu &&
-           plan.mtu.bytes <= ethernet_mtu;
+    return !behind_tunnel(host) && host.interface_mtu && *host.interface_mtu > ethernet_mtu &&
+           plan.mtu <= ethernet_mtu;
 }
 
 // How much more packets there are when they shrink: from the largest that were seen to cross the
@@ -155,7 +153,7 @@ bool perhaps_tunnel(const Plan& plan) {
 std::string cost_of_smaller(const Plan& plan) {
     const auto most = plan.host().interface_mtu.value_or(plan.mtu);
     const auto crossed =
-        std::min(most, plan.context.evidence.outbound.path_mtu.value_or(PathMtu{ethernet_mtu}));
+        std::min(most, plan.context.evidence.outbound.path_mtu.value_or(ethernet_mtu));
     if (crossed <= plan.mtu) return "";
     return fmt::format(", {} % more of them than with {} bytes",
                        100 * crossed.bytes / plan.mtu.bytes - 100, crossed.bytes);
