@@ -10,6 +10,8 @@ target_compile_options(postfathom_settings INTERFACE
   # g++ pairs the operator new of a coroutine frame, which it inlined, with an operator delete that it did not (GCC bug
   # 103993); the sanitizers see real ones.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>
+  # Files that are compiled together are no headers, whose anonymous namespaces would be suspect.
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wno-subobject-linkage>
   $<$<BOOL:${POSTFATHOM_WERROR}>:-Werror>)
 # Boost's own assertions are off in every build, as they are with NDEBUG: not all of Beast's hold for what a peer may send
 # (basic_parser.ipp, "n >= 5": a last chunk that comes in pieces), and no peer is to end us.
@@ -73,6 +75,8 @@ function(postfathom_doctest)
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE postfathom_settings postfathom_doctest_main ${arg_LINKS})
   target_compile_definitions(${arg_NAME} PRIVATE POSTFATHOM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Each file of tests has names of its own.
+  set_target_properties(${arg_NAME} PROPERTIES UNITY_BUILD OFF)
   # Tests gain nothing from more, and g++ 12 takes members of temporaries for uninitialised with it.
   target_compile_options(${arg_NAME} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-maybe-uninitialized>)
