@@ -17,6 +17,7 @@
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "lib/net/service_manager.hpp"
+#include "lib/postfix/hook_lines.hpp"
 #include "policyd/server.hpp"
 #include "policyd/watchdog.hpp"
 
@@ -40,16 +41,12 @@ void say_what_to_paste(const Settings& settings) {
             place);
     }
     if (settings.policy.listen)
-        log::info(
-            "ready; or, over TCP: "
-            "check_policy_service {{ inet:{}, timeout=3s, try_limit=1, default_action=DUNNO }}",
-            to_string(*settings.policy.listen));
+        log::info("ready; or, over TCP: {}",
+                  policy_check("inet:" + to_string(*settings.policy.listen)));
     log::info("ready; in main.cf: smtp_delivery_status_filter = socketmap:unix:{}:dsn",
               as_postfix_writes(settings.dsn.socket));
-    log::info(
-        "ready; in main.cf, first in smtpd_recipient_restrictions: "
-        "check_policy_service {{ unix:{}, timeout=3s, try_limit=1, default_action=DUNNO }}",
-        as_postfix_writes(settings.policy.socket));
+    log::info("ready; in main.cf, first in smtpd_recipient_restrictions: {}",
+              policy_check("unix:" + as_postfix_writes(settings.policy.socket)));
 }
 
 // What sessions read at each request changes at once; sockets and files are opened at the start.

@@ -4,6 +4,7 @@
 
 #include "lib/base/text.hpp"
 #include "lib/doctor/rules.hpp"
+#include "lib/postfix/hook_lines.hpp"
 
 namespace postfathom {
 
@@ -76,13 +77,6 @@ bool chrooted(const Place& place, const PostfixConfiguration& postfix, const std
     return place.service != nullptr ? place.service->chroot : any_chrooted(postfix, program);
 }
 
-std::string milter_line(const std::string& endpoint) {
-    return fmt::format(
-        "{{ {}, connect_timeout=3s, command_timeout=5s, content_timeout=5s, "
-        "default_action=accept }}",
-        endpoint);
-}
-
 void examine_milter(const PostfixConfiguration& postfix, const Place& place,
                     const PostfixHook& hook, const OwnPlaces& own, Findings& findings) {
     const auto action = attribute(hook, "default_action", postfix.value("milter_default_action"));
@@ -93,7 +87,7 @@ void examine_milter(const PostfixConfiguration& postfix, const Place& place,
              fmt::format("{}: default_action is {} for {}", place.in_words(),
                          action.empty() ? "not known" : action, hook.endpoint),
              "When postfathom-milter is down, Postfix refuses mail instead of going on without it.",
-             {milter_line(hook.endpoint)}});
+             {milter_entry(hook.endpoint)}});
     for (const auto* name : {"connect_timeout", "command_timeout", "content_timeout"}) {
         const auto value = attribute(hook, name, postfix.value(std::string("milter_") + name));
         const auto seconds = parse_postfix_time(value);
@@ -103,7 +97,7 @@ void examine_milter(const PostfixConfiguration& postfix, const Place& place,
              Severity::warning,
              fmt::format("{}: {} is {} for {}", place.in_words(), name, value, hook.endpoint),
              "That is how long a message waits when the milter hangs.",
-             {milter_line(hook.endpoint)}});
+             {milter_entry(hook.endpoint)}});
         return;  // one line mends all three
     }
     examine_path(place, hook.endpoint, own.milter_socket, chrooted(place, postfix, "smtpd"),
@@ -124,11 +118,6 @@ bool examine_milters(const PostfixConfiguration& postfix, const OwnPlaces& own,
     return used;
 }
 
-std::string policy_line(const std::string& endpoint) {
-    return fmt::format(
-        "check_policy_service {{ {}, timeout=3s, try_limit=1, default_action=DUNNO }}", endpoint);
-}
-
 void examine_policy(const PostfixConfiguration& postfix, const Place& place,
                     const PostfixHook& hook, const OwnPlaces& own, Findings& findings) {
     const auto action =
@@ -140,7 +129,7 @@ void examine_policy(const PostfixConfiguration& postfix, const Place& place,
                                         action, hook.endpoint),
                             "When postfathom-policyd is down, Postfix refuses mail instead of "
                             "going on without it.",
-                            {policy_line(hook.endpoint)}});
+                            {policy_check(hook.endpoint)}});
     const auto limit = attribute(hook, "timeout", postfix.value("smtpd_policy_service_timeout"));
     const auto tries =
         attribute(hook, "try_limit", postfix.value("smtpd_policy_service_try_limit"));
@@ -152,7 +141,7 @@ void examine_policy(const PostfixConfiguration& postfix, const Place& place,
              fmt::format("{}: timeout is {} and try_limit {} for {}", place.in_words(), limit,
                          tries, hook.endpoint),
              "That is how long a recipient waits, as many times, when the policy service hangs.",
-             {policy_line(hook.endpoint)}});
+             {policy_check(hook.endpoint)}});
     examine_path(place, hook.endpoint, own.policy_socket, chrooted(place, postfix, "smtpd"),
                  postfix, findings);
 }

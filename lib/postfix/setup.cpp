@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lib/base/text.hpp"
+#include "lib/postfix/hook_lines.hpp"
 
 namespace postfathom {
 
@@ -152,8 +153,7 @@ class Planner {
     Result<void> add_policy() {
         const auto endpoint = spelled(written_, own_.policy_socket, "policy.socket", {"smtpd"});
         if (!endpoint) return tl::make_unexpected(endpoint.error());
-        const auto check = "check_policy_service { " + *endpoint +
-                           ", timeout=3s, try_limit=1, default_action=DUNNO }";
+        const auto check = policy_check(*endpoint);
         const auto& in_main = written_.value("smtpd_relay_restrictions");
         change(Hook::policy, recipient_list, "smtpd",
                [&](const std::string& list, const PostfixService* service) {
@@ -171,9 +171,7 @@ class Planner {
         const auto endpoint =
             spelled(written_, own_.milter_socket, "milter.socket", {"smtpd", "cleanup"});
         if (!endpoint) return tl::make_unexpected(endpoint.error());
-        const auto line = "{ " + *endpoint +
-                          ", connect_timeout=3s, command_timeout=5s, content_timeout=5s, "
-                          "default_action=accept }";
+        const auto line = milter_entry(*endpoint);
         change(Hook::milter, "smtpd_milters", "smtpd",
                [&](const std::string& list, const PostfixService*) { return join(list, line); });
         return {};
