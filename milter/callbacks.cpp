@@ -45,10 +45,13 @@ std::string_view macro(SMFICTX* context, const char* symbol) {
 
 class Running {
   public:
-    Running() { ++shared_service->running; }
-    ~Running() { --shared_service->running; }
+    Running() = default;
+    ~Running() { shared_service->running.end(turn_); }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
+
+  private:
+    const std::size_t turn_ = shared_service->running.begin();
 };
 
 // A fault here is likely to come back with every message, so only the first one is told.

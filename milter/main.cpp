@@ -23,6 +23,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "lib/base/descriptor.hpp"
 #include "lib/base/host_name.hpp"
@@ -33,6 +34,7 @@
 #include "lib/confine/confine.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/service_manager.hpp"
+#include "lib/postfix/hook_lines.hpp"
 #include "milter/callbacks.hpp"
 
 using namespace postfathom;
@@ -118,6 +120,9 @@ void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
                       const Settings& settings, MilterService& service) {
     tell_ready(status_line);
     const bool manager_watches = watchdog_interval().has_value();
+    using Clock = std::chrono::steady_clock;
+    auto next_turn = Clock::now();
+    bool alive = true;
     while (!ended && end_asked == 0) {
         pollfd waiting{.fd = wake_writer, .events = POLLIN, .revents = 0};
         ::poll(&waiting, 1, told_clients_every_ms);
@@ -130,16 +135,24 @@ void wait_for_the_end(const std::atomic<bool>& ended, const std::string& file,
             reload(file, settings, service);
             tell_ready(status_line);
         }
-        if (manager_watches) tell_alive();
+        const auto now = Clock::now();
+        if (now >= next_turn) {
+            next_turn = now + std::chrono::seconds{1};
+            const bool was_alive = std::exchange(alive, service.running.next_turn());
+            if (was_alive && !alive)
+                log::error("a session has been in one step for seconds: it hangs{}",
+                           manager_watches ? "; the service manager will end and restart us" : "");
+        }
+        if (manager_watches && alive) tell_alive();
         service.tell_clients();
-        service.tell_times(std::chrono::steady_clock::now());
+        service.tell_times(now);
     }
 }
 
 // Sessions end after the command they are in.
 bool callbacks_finished(const MilterService& service) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{2};
-    while (service.running > 0) {
+    while (service.running.count() > 0) {
         if (std::chrono::steady_clock::now() >= deadline) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }
@@ -217,11 +230,8 @@ int start(const std::string& file, const Settings& settings) {
         log::error("{}", ready.error().message);
         return EX_UNAVAILABLE;
     }
-    // content_timeout, too: its default of 300 s holds the client up when we hang in a message.
-    log::info(
-        "listening on {}; for main.cf: smtpd_milters = {{ unix:{}, connect_timeout=3s, "
-        "command_timeout=5s, content_timeout=5s, default_action=accept }}",
-        milter.socket, as_postfix_writes(milter.socket));
+    log::info("listening on {}; for main.cf: smtpd_milters = {}", milter.socket,
+              milter_entry("unix:" + as_postfix_writes(milter.socket)));
     const bool well = serve(file, settings, service);
     log::info("ended");
     return well ? 0 : EX_SOFTWARE;

@@ -20,6 +20,7 @@
 #include "lib/config/settings.hpp"
 #include "lib/net/notice.hpp"
 #include "milter/envelope.hpp"
+#include "milter/running.hpp"
 
 namespace postfathom {
 
@@ -71,9 +72,8 @@ class MilterService {
 
     // How long Postfix waited for the answers of callbacks.
     HookTimer times{HookSocket::milter};
-    // How many callbacks run right now; at the end of the program nobody pulls the rug from under
-    // them.
-    std::atomic<int> running{0};
+    // At the end of the program nobody pulls the rug from under them.
+    RunningCallbacks running;
     // Set by the first callback that caught an exception, which is then the only one to log it.
     std::atomic_flag failed = ATOMIC_FLAG_INIT;
 
