@@ -6,31 +6,27 @@
 #include <array>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/write.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
+#include "probes/https_answer.hpp"
 
 namespace postfathom {
 namespace {
 
-namespace http = boost::beast::http;
 using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::uint16_t https_port = 443;
 constexpr std::size_t most_addresses = 2;
-constexpr std::uint32_t max_header_bytes = 16 * 1024;
 
 class Fetch {
   public:
     Fetch(const HttpsFile& file, const TlsContext& tls, const asio::any_io_executor& executor)
-        : file_(file), socket_(executor), session_(tls, file.host, file.host) {
-        parser_.header_limit(max_header_bytes);
-        parser_.body_limit(file.max_bytes);
-        parser_.eager(true);
-    }
+        : file_(file),
+          socket_(executor),
+          session_(tls, file.host, file.host),
+          answer_(file.max_bytes) {}
 
     asio::awaitable<Result<std::string>> run() {
         std::string problem = "it has no address";
@@ -51,7 +47,7 @@ class Fetch {
         if (!problem.empty())
             co_return fail(ErrorCode::io, fmt::format("https://{}{}: {}", file_.host, file_.path,
                                                       printable(problem, 200)));
-        co_return std::move(parser_.get().body());
+        co_return answer_.body();
     }
 
   private:
@@ -104,53 +100,22 @@ class Fetch {
     }
 
     asio::awaitable<std::string> read_answer() {
-        std::string text;
-        while (!parser_.is_done()) {
+        while (!answer_.over()) {
             auto problem = co_await flush();
             if (problem.empty()) problem = co_await receive();
             if (!problem.empty()) co_return problem;
-            text += session_.read();
+            answer_.put(session_.read());
             if (session_.failed()) co_return "the TLS session broke";
-            problem = parse(text);
-            if (problem.empty() && session_.ended()) problem = end_of_body();
-            if (!problem.empty()) co_return problem;
+            if (session_.ended()) answer_.end();
         }
-        co_return judge();
-    }
-
-    std::string parse(std::string& text) {
-        while (!text.empty() && !parser_.is_done()) {
-            error_code error;
-            const auto used = parser_.put(asio::buffer(text), error);
-            text.erase(0, used);
-            if (error == http::error::need_more) break;
-            if (error) return error.message();
-            if (used == 0) break;
-        }
-        return {};
-    }
-
-    // A body without a length ends with the TLS session; with the connection alone anybody could
-    // cut it.
-    std::string end_of_body() {
-        error_code error;
-        if (!parser_.is_done()) parser_.put_eof(error);
-        return error ? error.message() : std::string();
-    }
-
-    std::string judge() const {
-        const auto& answer = parser_.get();
-        if (answer.result_int() != 200) return fmt::format("it answers {}", answer.result_int());
-        const auto type = answer[http::field::content_type];
-        if (!istarts_with({type.data(), type.size()}, "text/plain"))
-            return "it is not of type text/plain";
-        return {};
+        const auto body = answer_.body();
+        co_return body ? std::string() : body.error().message;
     }
 
     const HttpsFile& file_;
     tcp::socket socket_;
     TlsSession session_;
-    http::response_parser<http::string_body> parser_;
+    HttpsAnswer answer_;
     std::size_t received_ = 0;
 };
 

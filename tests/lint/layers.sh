@@ -19,7 +19,7 @@ fi
 
 # Who may include a heavy header: a regular expression of headers, one of files.
 heavy=(
-    '^boost/beast'      '^(probes/(admin_server|https_get)|lib/net/admin_client)\.cpp$'
+    '^boost/beast'      '^(probes/(admin_server|https_answer)|lib/net/admin_client)\.cpp$'
     '^CLI/'             '^(cli|probes|policyd|milter)/main\.cpp$'
     '^toml(\+\+|\.hpp)' '^lib/config/load\.cpp$'
     '^spdlog/'          '^lib/base/log\.cpp$'
