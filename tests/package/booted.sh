@@ -86,14 +86,29 @@ until_true 60 "no tagged deferral" tagged
 status() { inside postfathom status --json | jq -e "$1" >/dev/null; }
 until_true 20 "no delivery is seen" status '.daemon.mail_log.deliveries > 0'
 
-step "killed ones come back"
+step "killed ones come back, however often"
 main_pid() { inside systemctl show -P MainPID "postfathom-$1"; }
 back() { local -r now=$(main_pid "$1"); [ "$now" -gt 1 ] && [ "$now" != "$2" ] && active "postfathom-$1"; }
 for daemon in "${daemons[@]}"; do
-  before=$(main_pid "$daemon")
-  inside kill -9 "$before"
-  until_true 20 "$daemon does not come back" back "$daemon" "$before"
+  # systemd gives up on a unit after five starts in ten seconds where it is not told otherwise.
+  for _ in {1..7}; do
+    before=$(main_pid "$daemon")
+    inside kill -9 "$before"
+    until_true 20 "$daemon does not come back" back "$daemon" "$before"
+  done
 done
+until_true 20 "postfathom status" answers
+
+step "a configuration that cannot be read is told once, and heals"
+quietly cp /etc/postfathom/postfathom.toml /root/good.toml
+quietly bash -c 'echo "[probe" >>/etc/postfathom/postfathom.toml'
+inside systemctl restart postfathom-probed >"$work/said" 2>&1 || true
+ended() {
+  [ "$(inside systemctl show -p ExecMainStatus,SubState postfathom-probed | sort | paste -sd ' ')" = 'ExecMainStatus=78 SubState=failed' ]
+}
+until_true 20 "probed is not ended by its configuration" ended
+quietly cp /root/good.toml /etc/postfathom/postfathom.toml
+quietly systemctl restart postfathom-probed
 until_true 20 "postfathom status" answers
 
 step "one that hangs is ended by the watchdog, and comes back"

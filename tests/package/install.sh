@@ -37,7 +37,7 @@ differences() {
 postfix_files() { find /etc/postfix -type f -exec md5sum {} + | sort; }
 
 daemon_start() {
-  install -d -o postfathom -g postfathom -m 0750 /run/postfathom
+  install -d -o postfathom -g postfathom -m 0755 /run/postfathom
   setpriv --reuid=postfathom --regid=postfathom --groups=postfathom,adm --no-new-privs \
     /usr/sbin/postfathom-probed >"$work/daemon.log" 2>&1 &
   daemon=$!
