@@ -20,6 +20,7 @@
 #include "lib/base/pace.hpp"
 #include "lib/base/text.hpp"
 #include "lib/net/deadline.hpp"
+#include "lib/net/indispensable.hpp"
 #include "probes/admin_answers.hpp"
 #include "probes/admin_peer.hpp"
 #include "probes/delivery_answers.hpp"
@@ -347,10 +348,10 @@ void AdminServer::also_listen(int listening_tcp) {
 
 void AdminServer::start() {
     asio::co_spawn(state_->io, accept_all(state_, state_->acceptor, Door::unix_socket),
-                   asio::detached);
+                   indispensable);
     if (state_->tcp_acceptor.is_open())
         asio::co_spawn(state_->io, accept_all(state_, state_->tcp_acceptor, Door::loopback_port),
-                       asio::detached);
+                       indispensable);
 }
 
 void AdminServer::reload() { state_->rights = admin_rights(state_->daemon.settings().admin); }

@@ -7,7 +7,6 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/datagram_protocol.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -22,6 +21,7 @@
 #include "lib/confine/confine.hpp"
 #include "lib/mail_log/source.hpp"
 #include "lib/net/deadline.hpp"
+#include "lib/net/indispensable.hpp"
 #include "lib/net/listener.hpp"
 #include "lib/net/notice.hpp"
 #include "lib/net/service_manager.hpp"
@@ -269,10 +269,10 @@ int serve(const std::string& file, const Settings& settings) {
     start_socket_feed(io, daemon);
     if (reports) start_tlsrpt_feed(io, daemon, *reports);
     server.start();
-    asio::co_spawn(io, receive_notices(daemon, notice_socket), asio::detached);
-    asio::co_spawn(io, refresh_by_the_clock(daemon), asio::detached);
-    asio::co_spawn(io, tell_manager(), asio::detached);
-    asio::co_spawn(io, obey_signals(io, daemon, server, file), asio::detached);
+    asio::co_spawn(io, receive_notices(daemon, notice_socket), indispensable);
+    asio::co_spawn(io, refresh_by_the_clock(daemon), indispensable);
+    asio::co_spawn(io, tell_manager(), indispensable);
+    asio::co_spawn(io, obey_signals(io, daemon, server, file), indispensable);
     const auto known = (*cache)->counters();
     log::info("ready: {} destinations known, admin socket {}, mail log {}", known.next_hops,
               settings.admin.socket, to_string(log_place));

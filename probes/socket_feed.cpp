@@ -2,12 +2,12 @@
 #include "probes/socket_feed.hpp"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <vector>
 
 #include "lib/base/log.hpp"
 #include "lib/net/deadline.hpp"
+#include "lib/net/indispensable.hpp"
 #include "probes/socket_samples.hpp"
 
 namespace postfathom {
@@ -64,8 +64,8 @@ asio::awaitable<void> hear_last_words(Daemon& daemon) {
 }  // namespace
 
 void start_socket_feed(asio::io_context& io, Daemon& daemon) {
-    asio::co_spawn(io, look_by_the_clock(daemon), asio::detached);
-    asio::co_spawn(io, hear_last_words(daemon), asio::detached);
+    asio::co_spawn(io, look_by_the_clock(daemon), indispensable);
+    asio::co_spawn(io, hear_last_words(daemon), indispensable);
 }
 
 }  // namespace postfathom

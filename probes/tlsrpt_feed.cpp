@@ -4,7 +4,6 @@
 #include <sys/socket.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/local/datagram_protocol.hpp>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +11,7 @@
 
 #include "lib/base/log.hpp"
 #include "lib/net/deadline.hpp"
+#include "lib/net/indispensable.hpp"
 #include "lib/net/listener.hpp"
 
 namespace postfathom {
@@ -86,7 +86,7 @@ std::optional<int> open_tlsrpt_socket(const Settings::Tlsrpt& settings) {
 }
 
 void start_tlsrpt_feed(asio::io_context& io, Daemon& daemon, int socket) {
-    asio::co_spawn(io, receive(daemon, Datagrams::socket(io, Datagrams(), socket)), asio::detached);
+    asio::co_spawn(io, receive(daemon, Datagrams::socket(io, Datagrams(), socket)), indispensable);
 }
 
 }  // namespace postfathom
