@@ -3,6 +3,8 @@
 // its options that returns the exit status.
 #pragma once
 
+#include <sysexits.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,12 +17,9 @@
 
 namespace postfathom {
 
-// sysexits(3), as far as we use them.
-inline constexpr int exit_usage = 64;        // EX_USAGE
-inline constexpr int exit_bad_data = 65;     // EX_DATAERR
-inline constexpr int exit_no_input = 66;     // EX_NOINPUT: a file is not there or not to be read
-inline constexpr int exit_unavailable = 69;  // EX_UNAVAILABLE: the daemon is not there
-inline constexpr int exit_config = 78;       // EX_CONFIG
+// Statuses are sysexits(3)'s (EX_UNAVAILABLE: the daemon is not there), but for `probe` and
+// `check`, which have those of monitoring plugins: 0 healthy, 1 warning, 2 critical, and this.
+inline constexpr int exit_could_not_tell = 3;
 
 struct ProbeOptions {
     std::string destination;

@@ -14,7 +14,7 @@ int run_config_check(const std::filesystem::path& file) {
     const auto settings = load_settings(file);
     if (!settings) {
         fmt::print(stderr, "{}\n", settings.error().message);
-        return exit_config;
+        return EX_CONFIG;
     }
     fmt::print("{}: ok\n", file.string());
     return 0;

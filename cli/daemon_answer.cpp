@@ -25,7 +25,7 @@ constexpr std::size_t max_text = 4096;  // of one value; commands are long
 
 int complain(const Error& error) {
     fmt::print(stderr, "postfathom: {}\n", error.message);
-    return error.code == ErrorCode::invalid_input ? exit_usage : exit_unavailable;
+    return error.code == ErrorCode::invalid_input ? EX_USAGE : EX_UNAVAILABLE;
 }
 
 json::value parse_answer(std::string_view text) {
@@ -97,7 +97,7 @@ Asked ask_daemon(const Settings& settings, const AdminQuestion& question) {
     if (reply.status == 0) return {std::nullopt, complain({reply.code, reply.trouble})};
     fmt::print(stderr, "postfathom: {}\n", reply.trouble);
     if (reply.status == 404) return {std::nullopt, exit_not_known};
-    return {std::nullopt, reply.status == 400 ? exit_usage : exit_unavailable};
+    return {std::nullopt, reply.status == 400 ? EX_USAGE : EX_UNAVAILABLE};
 }
 
 AdminQuestion probe_question(const std::string& next_hop, std::chrono::milliseconds limit) {

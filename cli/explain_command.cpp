@@ -172,7 +172,7 @@ int explain_message(const ExplainOptions& options, const Settings& settings) {
                           "older log: --log FILE"
                         : ": the end of the mail log does not tell of it, and postfathom-probed is "
                           "not running; an older log: --log FILE");
-    return daemon ? exit_not_known : exit_unavailable;
+    return daemon ? exit_not_known : EX_UNAVAILABLE;
 }
 
 }  // namespace

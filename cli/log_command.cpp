@@ -145,12 +145,12 @@ int run_log(const LogOptions& options) {
                        "postfathom log: {}: {}; expected a mail log that you may read, or - for "
                        "standard input\n",
                        printable(options.file), std::strerror(errno));
-            return exit_no_input;
+            return EX_NOINPUT;
         }
         read_log_lines(in, take);
         if (in.bad() || (summary.lines() == 0 && !in.eof())) {
             fmt::print(stderr, "postfathom log: {}: cannot be read\n", printable(options.file));
-            return exit_no_input;
+            return EX_NOINPUT;
         }
     }
     if (options.json)
@@ -163,7 +163,7 @@ int run_log(const LogOptions& options) {
                    "session; expected a "
                    "mail log (a compressed one: zcat FILE | postfathom log -)\n",
                    summary.lines());
-        return exit_bad_data;
+        return EX_DATAERR;
     }
     return 0;
 }

@@ -17,8 +17,6 @@ namespace {
 
 using namespace postfathom;
 
-constexpr int exit_could_not_tell = 3;  // of `probe` and `check`, as monitoring plugins have it
-
 struct Command {
     CLI::App* app = nullptr;
     std::function<int(const Settings&)> run;
@@ -409,12 +407,12 @@ std::string what_to_do(const CommandLine& line, const CLI::ParseError& error) {
 
 int run(const CommandLine& line) {
     const auto* command = line.chosen();
-    if (command == nullptr) return exit_usage;
+    if (command == nullptr) return EX_USAGE;
     if (!command->needs_settings) return command->run({});
     const auto settings = load_settings_or_defaults(line.config_file);
     if (settings) return command->run(*settings);
     fmt::print(stderr, "{}\n", settings.error().message);
-    return command->for_monitoring ? exit_could_not_tell : exit_config;
+    return command->for_monitoring ? exit_could_not_tell : EX_CONFIG;
 }
 
 }  // namespace
@@ -451,7 +449,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         fmt::print(stderr, "{}", what_to_do(line, error));
         const auto* command = line.chosen();
-        return command != nullptr && command->for_monitoring ? exit_could_not_tell : exit_usage;
+        return command != nullptr && command->for_monitoring ? exit_could_not_tell : EX_USAGE;
     }
     return run(line);
 }

@@ -35,8 +35,6 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr int exit_could_not_tell = 3;
-
 std::string in_words(const ProbeProgress& progress) {
     if (progress.endpoint.empty()) return "looking up the servers";
     auto line = fmt::format("{}: {}", printable(progress.endpoint), to_string(progress.phase));

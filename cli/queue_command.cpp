@@ -108,12 +108,12 @@ int read_saved(const std::string& file, QueueListing& listing) {
         return cannot(fmt::format("{}: {}; expected what postqueue -j printed, or - for standard "
                                   "input",
                                   printable(file), std::strerror(errno)),
-                      exit_no_input);
+                      EX_NOINPUT);
     std::istream& in = file == "-" ? std::cin : opened;
     std::vector<char> buffer(65536);
     while (in.read(buffer.data(), static_cast<std::streamsize>(buffer.size())), in.gcount() > 0)
         listing.bytes({buffer.data(), static_cast<std::size_t>(in.gcount())});
-    if (in.bad() || !in.eof()) return cannot(printable(file) + ": cannot be read", exit_no_input);
+    if (in.bad() || !in.eof()) return cannot(printable(file) + ": cannot be read", EX_NOINPUT);
     listing.end();
     return 0;
 }
@@ -128,7 +128,7 @@ int read_live(const QueueOptions& options, QueueListing& listing, bool& cut) {
                           ? "there is no postqueue here; run this on the mail server, or give it "
                             "what postqueue -j printed there: postfathom queue --file FILE"
                           : end.error().message,
-                      exit_no_input);
+                      EX_NOINPUT);
     listing.end();
     cut = end->cut;
     std::string said;
@@ -146,7 +146,7 @@ int read_live(const QueueOptions& options, QueueListing& listing, bool& cut) {
         return cannot(
             fmt::format("postqueue -j ended with status {}: {}", end->status,
                         words_of_postqueue.empty() ? "it did not say why" : words_of_postqueue),
-            exit_no_input);
+            EX_NOINPUT);
     return 0;
 }
 
@@ -288,7 +288,7 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     if (!limit || limit->count() <= 0)
         return cannot(fmt::format("--timeout: found \"{}\", expected a duration such as \"90s\"",
                                   printable(options.timeout)),
-                      exit_usage);
+                      EX_USAGE);
     QueueView view;
     const auto health = try_daemon(settings, {"/healthz"});
     if (!health.body) view.daemon_trouble = health.trouble;
@@ -304,7 +304,7 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     if (view.messages == 0 && view.unreadable > 0)
         return cannot(fmt::format("none of {} lines is a message of postqueue -j: {}",
                                   view.unreadable, printable(listing.first_fault())),
-                      exit_bad_data);
+                      EX_DATAERR);
     view.stuck = groups.stuck();
     view.held = groups.held();
     view.under_way = groups.under_way();
@@ -315,7 +315,7 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     else
         fmt::print("{}", to_text(view, wall_now(), coloured()));
     warn_of_what_is_missing(view, listing);
-    return view.daemon_trouble.empty() ? 0 : exit_unavailable;
+    return view.daemon_trouble.empty() ? 0 : EX_UNAVAILABLE;
 }
 
 }  // namespace postfathom

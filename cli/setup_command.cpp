@@ -112,18 +112,18 @@ int undo(const SetupOptions& options, const PostfixConfiguration& written, const
     const ConfigurationFiles files(written.value("config_directory"));
     if (files.unchanged_since_setup()) {
         if (const auto restored = files.restore(); !restored)
-            return cannot(restored.error(), exit_unavailable);
+            return cannot(restored.error(), EX_UNAVAILABLE);
         fmt::print("main.cf and master.cf are as they were before.\n");
     } else {
         const auto defaults = default_values(options.config_directory);
-        if (!defaults) return cannot(defaults.error(), exit_unavailable);
+        if (!defaults) return cannot(defaults.error(), EX_UNAVAILABLE);
         const auto plan = plan_removal(written, *defaults, own);
         if (plan.changes.empty()) {
             fmt::print("nothing of Postfathom is in main.cf and master.cf.\n");
             return 0;
         }
         if (const auto done = make_changes(plan, options.config_directory); !done)
-            return cannot(done.error(), exit_unavailable);
+            return cannot(done.error(), EX_UNAVAILABLE);
         fmt::print("taken out, and nothing else changed:\n\n");
         print_changes(plan, options.config_directory);
     }
@@ -133,16 +133,16 @@ int undo(const SetupOptions& options, const PostfixConfiguration& written, const
 
 int apply(const SetupOptions& options, const PostfixConfiguration& written, const SetupPlan& plan) {
     const ConfigurationFiles files(written.value("config_directory"));
-    if (const auto kept = files.keep(); !kept) return cannot(kept.error(), exit_unavailable);
+    if (const auto kept = files.keep(); !kept) return cannot(kept.error(), EX_UNAVAILABLE);
     if (const auto done = make_changes(plan, options.config_directory); !done) {
         // Half a change is none.
         const auto back = files.take_back();
         fmt::print(stderr, "postfathom setup: {}; {}\n", done.error().message,
                    back ? "nothing is changed" : back.error().message);
-        return exit_unavailable;
+        return EX_UNAVAILABLE;
     }
     if (const auto marked = files.mark_applied(); !marked)
-        return cannot(marked.error(), exit_unavailable);
+        return cannot(marked.error(), EX_UNAVAILABLE);
     print_changes(plan, options.config_directory);
     const auto again = options.config_directory.empty()
                            ? std::string()
@@ -164,17 +164,17 @@ Result<void> listens(const std::string& path) {
 
 int run_setup(const SetupOptions& options, const Settings& settings) {
     const auto hooks = hooks_of(options.hooks);
-    if (!hooks) return cannot(hooks.error(), exit_usage);
+    if (!hooks) return cannot(hooks.error(), EX_USAGE);
     const auto written = read_postfix(options.config_directory, PostfixNames::as_written);
-    if (!written) return cannot(written.error(), exit_unavailable);
+    if (!written) return cannot(written.error(), EX_UNAVAILABLE);
     const auto own = own_places(settings);
     if (options.undo) return undo(options, *written, own);
 
     const auto plan = plan_setup(*written, own, *hooks);
-    if (!plan) return cannot(plan.error(), exit_config);
+    if (!plan) return cannot(plan.error(), EX_CONFIG);
     if (options.apply && (hooks->contains(Hook::tls) || hooks->contains(Hook::ehlo)))
         if (const auto there = listens(own.tables_socket); !there)
-            return cannot(there.error(), exit_unavailable);
+            return cannot(there.error(), EX_UNAVAILABLE);
     if (options.apply && !plan->changes.empty()) return apply(options, *written, *plan);
     if (options.json) {
         print_json(*plan, options.config_directory);

@@ -167,7 +167,7 @@ int run_status(const StatusOptions& options, const Settings& settings) {
     const auto status = reply.body ? parse_answer(*reply.body) : json::value(nullptr);
     const auto others = other_daemons(settings);
     const auto alarms = reply.body ? alarms_of(status) : std::vector<std::string>{};
-    const int exit_status = reply.body ? 0 : exit_unavailable;
+    const int exit_status = reply.body ? 0 : EX_UNAVAILABLE;
     if (options.json) {
         print_json(status, reply.trouble, others, alarms);
         return exit_status;

@@ -15,7 +15,7 @@ namespace {
 int refuse(std::string_view option, const std::string& found, const std::string& expected) {
     fmt::print(stderr, "postfathom suggest: {}: found \"{}\", expected {}\n", option,
                printable(found), expected);
-    return exit_usage;
+    return EX_USAGE;
 }
 
 std::string kind_names() {

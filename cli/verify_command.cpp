@@ -31,7 +31,7 @@ int run_verify(const VerifyOptions& options, const Settings& settings) {
                    "postfathom verify: --timeout: found \"{}\", expected a duration such as "
                    "\"90s\"\n",
                    printable(options.timeout));
-        return exit_usage;
+        return EX_USAGE;
     }
     const auto before =
         try_daemon(settings, {"/v1/destinations/" + percent_encoded(options.next_hop)});
@@ -42,7 +42,7 @@ int run_verify(const VerifyOptions& options, const Settings& settings) {
     line.show(fmt::format("probing {}", printable(place)));
     const auto asked = ask_daemon(settings, probe_question(place, *limit));
     line.clear();
-    if (!asked.body) return asked.exit_status == exit_usage ? exit_usage : exit_unavailable;
+    if (!asked.body) return asked.exit_status == EX_USAGE ? EX_USAGE : EX_UNAVAILABLE;
     const auto found =
         mending(member(known, "report"), member(parse_answer(*asked.body), "report"));
     if (options.json)
