@@ -50,7 +50,7 @@ boost::json::object event(std::string_view name, const std::string& subject) {
     return object;
 }
 
-Report without_answer(const std::string& destination, TlsLevel floor, std::string summary) {
+Report without_answer(const std::string& destination, TlsFloor floor, std::string summary) {
     Report report;
     report.destination = destination;
     report.floor = floor;
@@ -61,7 +61,7 @@ Report without_answer(const std::string& destination, TlsLevel floor, std::strin
 
 // A broken promise in our own code ends that probe, not the daemon.
 boost::asio::awaitable<Report> without_exceptions(boost::asio::awaitable<Report> work,
-                                                  std::string destination, TlsLevel floor) {
+                                                  std::string destination, TlsFloor floor) {
     std::string trouble;
     try {
         co_return co_await std::move(work);
@@ -415,16 +415,17 @@ Clock::duration Daemon::longest_probe() const {
 boost::asio::awaitable<Report> Daemon::probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,
                                              bool for_person) {
     const auto destination = place.key();
+    // Before Postfix was asked.
+    const auto floor = TlsFloor::uncertain(settings_.tls.floor);
     auto asked = request_for(place);
     asked.gate = std::move(gate);
     asked.as_postfix = !for_person;
     if (!for_person) asked.apart = settings_.probe.apart;
-    auto guarded = without_exceptions(probe_(std::move(asked), ProgressSink{}), destination,
-                                      settings_.tls.floor);
+    auto guarded = without_exceptions(probe_(std::move(asked), ProgressSink{}), destination, floor);
     auto report = co_await with_deadline(longest_probe(), std::move(guarded));
     if (report) co_return std::move(*report);
     log::error("{}: the probe did not end in time", destination);
-    co_return without_answer(destination, settings_.tls.floor, "the probe did not end in time");
+    co_return without_answer(destination, floor, "the probe did not end in time");
 }
 
 Remembered Daemon::conclude(const ProbePlace& probed, const Report& report) {

@@ -17,7 +17,7 @@ namespace postfathom {
 namespace {
 
 SuggestionContext context_of(const std::string& next_hop, const Endpoint& endpoint,
-                             TlsLevel floor) {
+                             TlsFloor floor) {
     SuggestionContext context;
     if (const auto parsed = parse_next_hop(next_hop)) context.next_hop = *parsed;
     context.next_hop_verbatim = next_hop;
@@ -40,7 +40,11 @@ void Daemon::raise_alarm(const ClearTextDelivery& found) {
     const auto place = observer_.place_for(found.recipient_domain, found.peer);
     const auto endpoint = place.peer.value_or(Endpoint{});
     const auto& next_hop = place.verbatim.empty() ? place.next_hop : place.verbatim;
-    const auto suggestion = hold_to_tls(context_of(next_hop, endpoint, settings_.tls.floor));
+    const auto known = cache_.next_hop(place.next_hop);
+    const auto least = TlsFloor(settings_.tls.floor);
+    const auto floor =
+        known && known->tls_floor ? highest(least, *known->tls_floor) : TlsFloor::uncertain(least);
+    const auto suggestion = hold_to_tls(context_of(next_hop, endpoint, floor));
 
     boost::json::object event;
     event["event"] = "clear-text-delivery";
@@ -60,8 +64,10 @@ void Daemon::raise_alarm(const ClearTextDelivery& found) {
     const auto advice =
         suggestion ? fmt::format("\"{}\" in smtp_tls_policy_maps makes it wait for TLS instead",
                                  suggestion->commands.front())
-                   : fmt::format("smtp_tls_security_level is not what tls.floor says ({})",
-                                 to_string(settings_.tls.floor));
+        : !floor.certain() ? std::string("which TLS level Postfix has for it is not known yet")
+        : floor.level() > TlsLevel::may
+            ? fmt::format("its TLS level was {} when it was probed", to_string(floor.level()))
+            : std::string("which next hop it is could not be learned");
     log::warning(
         "{}: message {} went IN CLEAR TEXT to {}, with which TLS {}; {} (further ones within an "
         "hour are only counted)",

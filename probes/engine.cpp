@@ -131,7 +131,7 @@ struct ProbeEngine::Impl {
     std::map<std::string, LoadedTls> loaded_tls;
     // By next hop, as Postfix has it now; nothing where that cannot be told.
     struct KnownLevel {
-        std::optional<TlsLevel> level;
+        std::optional<TlsFloor> level;  // nothing: there is no Postfix
         Clock::time_point asked;
     };
     std::map<std::string, KnownLevel> levels;
@@ -147,8 +147,8 @@ struct ProbeEngine::Impl {
 
     Result<TlsContext> tls(const std::string& ca_file);
     asio::awaitable<void> read_host();
-    asio::awaitable<TlsLevel> floor_for(std::string next_hop, std::string own_tables_socket,
-                                        TlsLevel least);
+    asio::awaitable<TlsFloor> floor_for(std::string next_hop, std::string own_tables_socket,
+                                        TlsFloor least);
     asio::awaitable<std::optional<IpFamily>> family();
     // Of a host that was read, where an endpoint is ill.
     std::vector<Suggestion> suggestions(const Report& report, const ProbeRequest& request,
@@ -177,7 +177,7 @@ Result<TlsContext> ProbeEngine::Impl::tls(const std::string& ca_file) {
 
 namespace {
 
-asio::awaitable<std::optional<TlsLevel>> ask_postfix(std::string next_hop,
+asio::awaitable<std::optional<TlsFloor>> ask_postfix(std::string next_hop,
                                                      std::string own_tables_socket) {
     co_return postfix_tls_level(next_hop, own_tables_socket);
 }
@@ -188,20 +188,20 @@ asio::awaitable<HostSettings> ask_host() { co_return host_settings(); }
 
 }  // namespace
 
-asio::awaitable<TlsLevel> ProbeEngine::Impl::floor_for(std::string next_hop,
+asio::awaitable<TlsFloor> ProbeEngine::Impl::floor_for(std::string next_hop,
                                                        std::string own_tables_socket,
-                                                       TlsLevel least) {
+                                                       TlsFloor least) {
     constexpr std::size_t most_known = 10'000;
     const auto now = Clock::now();
     const auto known = levels.find(next_hop);
     if (known != levels.end() && now - known->second.asked < std::chrono::minutes(5))
-        co_return std::max(least, known->second.level.value_or(least));
+        co_return highest(least, known->second.level.value_or(least));
     auto work = ask_postfix(next_hop, std::move(own_tables_socket));
     const auto level =
         co_await asio::co_spawn(programs.get_executor(), std::move(work), asio::use_awaitable);
     if (levels.size() >= most_known) levels.clear();
     levels.insert_or_assign(next_hop, KnownLevel{level, now});
-    co_return std::max(least, level.value_or(least));
+    co_return highest(least, level.value_or(least));
 }
 
 asio::awaitable<std::optional<IpFamily>> ProbeEngine::Impl::family() {

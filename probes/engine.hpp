@@ -29,7 +29,7 @@ struct ProbeRequest {
     std::optional<IpFamily> family;     // only this one
     // The least that holds; what this host's Postfix has for `verbatim` comes to it, where that is
     // stronger.
-    TlsLevel floor = TlsLevel::may;
+    TlsFloor floor{};
     std::string own_tables_socket;  // Settings::Tables::socket, not to be asked for it
     // Settings::Tls: what its owner publishes is looked up where a suggestion depends on it.
     std::string trust_anchor;

@@ -7,12 +7,25 @@
 
 namespace postfathom {
 
-std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
+namespace {
+
+// "" is no TLS.
+std::optional<TlsLevel> level_of(std::string_view word) {
+    return word.empty() ? TlsLevel::none : parse_tls_level(word);
+}
+
+}  // namespace
+
+std::optional<TlsFloor> postfix_tls_level(const std::string& next_hop,
                                           const std::string& own_tables_socket) {
     const auto printed =
         postconf("", {"-x", "queue_directory", "smtp_enforce_tls", "smtp_tls_policy_maps",
                       "smtp_tls_security_level", "smtp_use_tls"});
-    if (!printed) return std::nullopt;
+    if (!printed && printed.error().code == ErrorCode::not_found) return std::nullopt;
+    if (!printed) {
+        log::debug("the TLS level of {} is not known: {}", next_hop, printed.error().message);
+        return TlsFloor::uncertain(TlsLevel::may);
+    }
     bool sound = true;
     const auto look_up = [&](const std::string& table,
                              const std::string& key) -> std::optional<std::string> {
@@ -23,11 +36,14 @@ std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
         log::debug("the TLS level of {} is not known: {}", next_hop, found.error().message);
         return std::nullopt;
     };
-    const auto word =
-        tls_level_in_force(next_hop, parse_parameters(*printed), own_tables_socket, look_up);
-    if (!sound) return std::nullopt;
-    if (word.empty()) return TlsLevel::none;
-    return parse_tls_level(word);
+    auto parameters = parse_parameters(*printed);
+    const auto level =
+        level_of(tls_level_in_force(next_hop, parameters, own_tables_socket, look_up));
+    if (sound && level) return *level;
+    parameters.erase("smtp_tls_policy_maps");
+    const auto without =
+        level_of(tls_level_in_force(next_hop, parameters, own_tables_socket, look_up));
+    return TlsFloor::uncertain(without.value_or(TlsLevel::may));
 }
 
 std::optional<IpFamily> postfix_family() {

@@ -11,9 +11,10 @@
 
 namespace postfathom {
 
-// Blocks while both programs run, some 10 ms each. Nothing where there is no Postfix, or a table
-// cannot be asked: then nothing is known, rather than a level that may be too low.
-std::optional<TlsLevel> postfix_tls_level(const std::string& next_hop,
+// Blocks while both programs run, some 10 ms each. Nothing where there is no Postfix. Uncertain where
+// main.cf cannot be read, or a table cannot be asked or says what is no level: the level is then
+// smtp_tls_security_level's.
+std::optional<TlsFloor> postfix_tls_level(const std::string& next_hop,
                                           const std::string& own_tables_socket);
 
 // inet_protocols: the one family that Postfix uses; nothing where it uses both, or there is no

@@ -187,6 +187,13 @@ std::string change_line(const Remembered& remembered, const Report& report) {
     return line + "; " + consequence(verdict, report.floor);
 }
 
+// A probe that led to no server did not ask either.
+std::optional<TlsLevel> floor_to_keep(const Report& report,
+                                      const std::optional<NextHopRecord>& before) {
+    if (report.floor.certain()) return report.floor.level();
+    return report.endpoints.empty() && before ? before->tls_floor : std::nullopt;
+}
+
 // Whose mail goes to the endpoint is not known, as for a relay host that no macro has told of; so
 // `list` and `show` have it under its address, as a next hop of that kind is spelled.
 void keep_under_address(const Report& report, const CacheReader& cache, Remembered& remembered) {
@@ -196,7 +203,9 @@ void keep_under_address(const Report& report, const CacheReader& cache, Remember
     record.next_hop = to_string(*literal);
     record.verdict = remembered.verdict;
     record.endpoints = endpoints_of(report);
-    if (const auto before = cache.next_hop(record.next_hop)) record.tls_seen = before->tls_seen;
+    const auto before = cache.next_hop(record.next_hop);
+    if (before) record.tls_seen = before->tls_seen;
+    record.tls_floor = floor_to_keep(report, before);
     auto text = boost::json::serialize(to_json(report));
     if (text.size() <= max_report_bytes)
         remembered.change.reports.push_back({record.next_hop, std::move(text)});
@@ -289,6 +298,7 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         record.addresses_expire = report.addresses_expire;
         record.seen_only = place.seen_only;
         if (before) record.tls_seen = before->tls_seen;
+        record.tls_floor = floor_to_keep(report, before);
         remembered.verdict = record.verdict;
         remembered.change.next_hops.push_back(std::move(record));
         // Where nothing was asked, the last report stays the one to look at.

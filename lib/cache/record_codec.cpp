@@ -255,6 +255,7 @@ NextHopRecord read_next_hop(JsonFields& fields) {
     record.addresses_expire = fields.optional_time("addresses_expire");
     record.tls_seen = fields.optional_time("tls_seen");
     record.seen_only = fields.flag("seen_only");
+    record.tls_floor = fields.optional_word("tls_floor", &parse_tls_level);
     return record;
 }
 
@@ -312,6 +313,7 @@ std::string encode(const NextHopRecord& record) {
         object["addresses_expire"] = milliseconds(*record.addresses_expire);
     if (record.tls_seen) object["tls_seen"] = milliseconds(*record.tls_seen);
     if (record.seen_only) object["seen_only"] = true;
+    if (record.tls_floor) object["tls_floor"] = to_string(*record.tls_floor);
     return json::serialize(object);
 }
 

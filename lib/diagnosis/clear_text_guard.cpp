@@ -56,7 +56,7 @@ bool handshake_was_completed(const EndpointRecord& endpoint) {
 std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
                                           const std::vector<EndpointRecord>& endpoints,
                                           TlsLevel floor, WallTime now, const AgeLimits& limits) {
-    if (!transport_ill(next_hop.verdict, now, limits)) return std::nullopt;
+    if (!next_hop.tls_floor || !transport_ill(next_hop.verdict, now, limits)) return std::nullopt;
     bool had_tls = false;
     for (const auto& endpoint : endpoints) {
         if (endpoint.verdict.id == DiagnosisId::starttls_missing) return std::nullopt;
@@ -66,7 +66,7 @@ std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
                               (told || handshake_was_completed(endpoint)));
     }
     if (!had_tls) return std::nullopt;
-    return SuggestedLevel::raise(floor, TlsLevel::encrypt);
+    return SuggestedLevel::raise(std::max(floor, *next_hop.tls_floor), TlsLevel::encrypt);
 }
 
 }  // namespace postfathom

@@ -21,7 +21,8 @@ bool fails_for_transport(DiagnosisId id);
 // that proves a black hole.
 bool handshake_was_completed(const EndpointRecord& endpoint);
 
-// The level to ask for, which is never below the floor. Nothing unless the next hop is ill for a
+// The level to ask for, which is never below the floor nor below what Postfix has for the next hop;
+// nothing where that is not known. Nothing either unless the next hop is ill for a
 // transport reason now, a handshake was completed with an endpoint that is, or with some endpoint,
 // as Postfix told of late, while that one offered STARTTLS, and none of its endpoints is known to
 // go without TLS, since mail may rightly go there in clear text.

@@ -10,6 +10,7 @@
 
 #include "lib/destination/endpoint.hpp"
 #include "lib/diagnosis/diagnosis.hpp"
+#include "lib/diagnosis/tls_floor.hpp"
 
 namespace postfathom {
 
@@ -104,6 +105,9 @@ struct NextHopRecord {
     // Only deliveries in the log speak for it, which name servers and no next hop: of those that
     // the name leads to, only the ones that Postfix was seen to use are probed, `endpoints`.
     bool seen_only = false;
+    // The TLS level that Postfix had for it when it was probed, or tls.floor where that is higher;
+    // nothing when it could not be learned.
+    std::optional<TlsLevel> tls_floor{};
     bool operator==(const NextHopRecord&) const = default;
 };
 

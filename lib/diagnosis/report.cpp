@@ -358,7 +358,8 @@ boost::json::object to_json(const Report& report) {
     json::object object;
     object["schema"] = report_schema;
     object["destination"] = printable(report.destination);
-    object["tls_floor"] = to_string(report.floor);
+    object["tls_floor"] = to_string(report.floor.level());
+    object["tls_floor_certain"] = report.floor.certain();
     object["published_tls"] = published_json(report.published, report.floor);
     object["endpoints"] = objects(report.endpoints, endpoint_json);
     object["held_back"] = objects(report.held_back, held_back_json);

@@ -36,7 +36,7 @@ struct Report {
     std::optional<WallTime> addresses_expire{};
     Diagnosis diagnosis;  // the worst of the endpoints', or why there is no endpoint
     std::vector<Suggestion> suggestions;
-    TlsLevel floor = TlsLevel::may;
+    TlsFloor floor{};  // Postfix's level for the next hop
     // Where a suggestion depends on it.
     std::optional<PublishedTls> published{};
 };

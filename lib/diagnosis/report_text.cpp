@@ -229,6 +229,12 @@ std::string to_text(const Report& report, bool colour) {
     text += '\n' + verdict_lines(found, 2);
     for (const auto& endpoint : report.endpoints)
         text += '\n' + endpoint_section(endpoint, endpoint.verdict.diagnosis == found, colour);
+    if (!report.floor.certain())
+        text += '\n' + paragraph(
+                           "Which TLS level Postfix has for it could not be learned, as the "
+                           "tables of smtp_tls_policy_maps cannot be asked: no level is "
+                           "suggested.",
+                           2);
     if (report.suggestions.empty()) return text;
 
     text += '\n' + painted("What to do, best first", Paint::bold, colour) + '\n';

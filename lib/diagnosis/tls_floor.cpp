@@ -52,7 +52,8 @@ std::optional<TlsLevel> parse_tls_level(std::string_view text) {
 bool checks_certificate(TlsLevel level) { return check_of(level) == Check::trust_store; }
 
 std::optional<SuggestedLevel> SuggestedLevel::raise(TlsFloor floor, TlsLevel wanted) {
-    if (wanted < TlsLevel::encrypt || wanted <= floor.level()) return std::nullopt;
+    if (!floor.certain() || wanted < TlsLevel::encrypt || wanted <= floor.level())
+        return std::nullopt;
     const Check kept = check_of(floor);
     if (kept != Check::nothing && check_of(wanted) != kept) return std::nullopt;
     return SuggestedLevel{wanted};

@@ -25,11 +25,26 @@ class TlsFloor {
     constexpr TlsFloor() = default;
     // Not explicit: a level in force is a floor.
     constexpr TlsFloor(TlsLevel level) : level_(level < TlsLevel::may ? TlsLevel::may : level) {}
+    // What is in force cannot be learned, as from a table that does not answer: it may be anything,
+    // so that no level can be said to be higher. `level` is what is known of.
+    static constexpr TlsFloor uncertain(TlsLevel level) {
+        TlsFloor floor(level);
+        floor.certain_ = false;
+        return floor;
+    }
     constexpr TlsLevel level() const { return level_; }
+    constexpr bool certain() const { return certain_; }
     constexpr operator TlsLevel() const { return level_; }
+    // The higher level of two that hold for one next hop; certain when both are.
+    friend constexpr TlsFloor highest(TlsFloor a, TlsFloor b) {
+        TlsFloor floor(a.level_ < b.level_ ? b.level_ : a.level_);
+        floor.certain_ = a.certain_ && b.certain_;
+        return floor;
+    }
 
   private:
     TlsLevel level_ = TlsLevel::may;
+    bool certain_ = true;
 };
 
 // A level that may be suggested: never below the floor it was raised from. There is no other way to
@@ -37,7 +52,8 @@ class TlsFloor {
 class SuggestedLevel {
   public:
     // `wanted` if that is stronger than `floor` in Postfix's order and drops no check; nothing to
-    // suggest (nullopt) otherwise. `none` and `may` are never suggested.
+    // suggest (nullopt) otherwise, and where the floor is uncertain. `none` and `may` are never
+    // suggested.
     static std::optional<SuggestedLevel> raise(TlsFloor floor, TlsLevel wanted);
     TlsLevel level() const { return level_; }
 

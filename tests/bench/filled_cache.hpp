@@ -46,6 +46,7 @@ inline void add(CacheChange& change, int number, WallTime now) {
     for (const auto& endpoint : endpoints)
         change.endpoints.push_back({endpoint, verdict, {relay(number)}});
     change.next_hops.push_back({relay(number), verdict, endpoints, now + std::chrono::hours(1)});
+    change.next_hops.back().tls_floor = TlsLevel::may;
     change.routes.push_back({domain(number), relay(number), relay(number), "smtp", now});
 }
 

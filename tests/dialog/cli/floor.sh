@@ -16,7 +16,9 @@ floor() {
   local report status=0
   report=$("$program" -c "$work/postfathom.toml" probe "$1" --timeout 5s --json 2>"$work/err") || status=$?
   [ "$status" -le 3 ] || fail "probe $1 ended with $status: $(cat "$work/err")"
-  jq -r .tls_floor <<<"$report"
+  # A level that is not certain leaves no room for a suggestion of one.
+  jq -e '.tls_floor_certain or all(.suggestions[]; .kind != "tls-policy")' >/dev/null <<<"$report" || fail "$1: $report"
+  jq -r 'if .tls_floor_certain then .tls_floor else "at least \(.tls_floor)" end' <<<"$report"
 }
 expect() { local found; found=$(floor "$1"); [ "$found" = "$2" ] || fail "$1: expected $2, found $found with $(cat "$work/main.cf")"; echo "ok: $1: $2"; }
 printf '[tls]\nfloor = "may"\n' >"$work/postfathom.toml"
@@ -29,10 +31,15 @@ main_cf 'smtp_tls_security_level = dane'
 expect '[127.0.0.1]:9' dane
 main_cf
 expect '[127.0.0.1]:9' may
-# A table that cannot be asked says nothing, and nothing is lower than the setting.
+# What a table that cannot be asked holds is not known, and nothing is lower than the setting.
+main_cf 'smtp_tls_security_level = dane' "smtp_tls_policy_maps = socketmap:unix:$work/nobody:tls"
+expect '[127.0.0.1]:9' 'at least dane'
 main_cf 'smtp_tls_security_level = may' "smtp_tls_policy_maps = socketmap:unix:$work/nobody:tls"
 printf '[tls]\nfloor = "encrypt"\n' >"$work/postfathom.toml"
-expect '[127.0.0.1]:9' encrypt
+expect '[127.0.0.1]:9' 'at least encrypt'
+main_cf 'smtp_tls_security_level = may' "smtp_tls_policy_maps = texthash:$work/wrong"
+echo '[127.0.0.1]:9 encrpyt' >"$work/wrong"
+expect '[127.0.0.1]:9' 'at least encrypt'
 main_cf 'smtp_tls_security_level = may'
 expect '[127.0.0.1]:9' encrypt
 # Our own table is not asked: it would say what follows from this.
@@ -40,5 +47,5 @@ main_cf 'smtp_tls_security_level = verify' "smtp_tls_policy_maps = socketmap:uni
 printf '[tls]\nfloor = "may"\n[tables]\nsocket = "%s"\n' "$work/postfathom/tables.sock" >"$work/postfathom.toml"
 expect '[127.0.0.1]:9' verify
 export MAIL_CONFIG=$work/nowhere
-expect '[127.0.0.1]:9' may
+expect '[127.0.0.1]:9' 'at least may'
 echo "the floor is Postfix's"

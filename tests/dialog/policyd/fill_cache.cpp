@@ -70,6 +70,7 @@ int main(int argc, char** argv) {
             change.next_hops.push_back({key, verdict, {}, {}});
         }
     }
+    for (auto& next_hop : change.next_hops) next_hop.tls_floor = TlsLevel::may;
     if (const auto stored = (*cache)->store(change); !stored) {
         std::fprintf(stderr, "%s\n", stored.error().message.c_str());
         return 1;

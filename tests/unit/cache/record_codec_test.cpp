@@ -79,6 +79,7 @@ TEST_CASE("every record reads as it was written") {
     auto next_hop = sample::next_hop("example.org");
     CHECK(decode_next_hop(encode(next_hop)) == next_hop);
     next_hop.tls_seen = sample::at(1'795'403'700);
+    next_hop.tls_floor = TlsLevel::dane_only;
     CHECK(decode_next_hop(encode(next_hop)) == next_hop);
     next_hop.addresses_expire.reset();
     next_hop.endpoints.clear();

@@ -89,6 +89,8 @@ TEST_CASE("what is no next hop is refused with what was found") {
         REQUIRE_FALSE(next_hop.has_value());
         CHECK(next_hop.error().code == ErrorCode::invalid_input);
         CHECK(next_hop.error().message.find("found") != std::string::npos);
+        const bool foreign = text.find('\xc3') != std::string::npos;
+        CHECK((next_hop.error().message.find("xn--") != std::string::npos) == foreign);
         CHECK(next_hop.error().message.size() < 300);
     }
 }

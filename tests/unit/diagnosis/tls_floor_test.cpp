@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "lib/diagnosis/tls_floor.hpp"
 
 using namespace postfathom;
@@ -34,6 +36,18 @@ TEST_CASE("a suggested level is never below or equal to the floor, and never non
     CHECK(SuggestedLevel::raise(TlsLevel::none, TlsLevel::encrypt));
     CHECK_FALSE(SuggestedLevel::raise(TlsLevel::none, TlsLevel::may));
     CHECK_FALSE(SuggestedLevel::raise(TlsLevel::encrypt, TlsLevel::encrypt));
+}
+
+TEST_CASE("nothing is suggested above a floor that is not certain, nor when one of two is not") {
+    for (const auto floor : levels)
+        for (const auto wanted : levels) {
+            CHECK_FALSE(SuggestedLevel::raise(TlsFloor::uncertain(floor), wanted));
+            CHECK_FALSE(
+                SuggestedLevel::raise(highest(TlsFloor::uncertain(floor), TlsLevel::may), wanted));
+            CHECK(highest(floor, wanted).level() ==
+                  std::max(TlsFloor(floor).level(), TlsFloor(wanted).level()));
+            CHECK(highest(floor, wanted).certain());
+        }
 }
 
 TEST_CASE("a raise never trades one check of the peer for another") {

@@ -37,6 +37,7 @@ MemoryCache cache_with(const std::string& next_hop, const KnownVerdict& verdict,
                        const std::vector<PastVerdict>& history) {
     MemoryCache cache;
     cache.next_hops[next_hop] = {next_hop, verdict, {server}, {}};
+    cache.next_hops[next_hop].tls_floor = TlsLevel::may;
     cache.endpoints.push_back({server, verdict, {next_hop}, history, {}});
     return cache;
 }
@@ -69,6 +70,20 @@ TEST_CASE("an ill path to a server whose TLS worked is answered with encrypt") {
     CHECK(tls("example.org", cache) == "encrypt");
     CHECK(tls("Example.ORG", cache) == "encrypt");  // Postfix keeps the case
     CHECK(tls("example.org:25", cache) == "encrypt");
+    SUBCASE("nothing below what Postfix had for it, nor where that is not known") {
+        auto held = cache;
+        auto& next_hop = held.next_hops["example.org"];
+        for (const auto in_force : levels) {
+            next_hop.tls_floor = in_force;
+            for (const auto configured : levels) {
+                const bool room = in_force < TlsLevel::encrypt && configured < TlsLevel::encrypt;
+                CHECK(tls("example.org", held, tables({"*"}), configured) ==
+                      (room ? "encrypt" : "-"));
+            }
+        }
+        next_hop.tls_floor.reset();
+        CHECK(tls("example.org", held) == "-");
+    }
     SUBCASE("named or all, and nothing by default") {
         CHECK(tls("example.org", cache, tables({"example.net", "example.org"})) == "encrypt");
         CHECK(tls("example.org", cache, tables({"example.net"})) == "-");
