@@ -29,22 +29,31 @@ target_link_options(postfathom_settings INTERFACE -Wl,-z,relro,-z,now)
 # Half of a compilation is reading headers that are not ours. Read once, for every target, these need the same definitions
 # everywhere, and what they refer to; the build of the packages sees each file with its own includes alone.
 set(postfathom_precompiled_libraries postfathom_asio fmt::fmt tl::expected Boost::json)
-if(POSTFATHOM_PRECOMPILE)
-  file(WRITE ${CMAKE_BINARY_DIR}/headers.cpp "")
-  add_library(postfathom_headers OBJECT ${CMAKE_BINARY_DIR}/headers.cpp)
-  target_link_libraries(postfathom_headers PRIVATE postfathom_settings ${postfathom_precompiled_libraries})
-  target_precompile_headers(postfathom_headers PRIVATE
-    <algorithm> <array> <chrono> <fstream> <functional> <map> <memory> <optional> <set> <string> <string_view>
-    <unordered_map> <utility> <variant> <vector>
-    <fmt/format.h> <tl/expected.hpp>
-    <boost/json/array.hpp> <boost/json/object.hpp> <boost/json/parse.hpp> <boost/json/serialize.hpp> <boost/json/value.hpp>
-    <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp> <boost/asio/generic/stream_protocol.hpp>
-    <boost/asio/io_context.hpp> <boost/asio/posix/stream_descriptor.hpp> <boost/asio/steady_timer.hpp>)
-endif()
+# postfathom_headers(postfathom_headers [OPTIONS -O0] [ALSO <doctest/doctest.h>])
+function(postfathom_headers name)
+  cmake_parse_arguments(arg "" "" "OPTIONS;ALSO" ${ARGN})
+  if(POSTFATHOM_PRECOMPILE)
+    file(WRITE ${CMAKE_BINARY_DIR}/${name}.cpp "")
+    add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/${name}.cpp)
+    target_link_libraries(${name} PRIVATE postfathom_settings ${postfathom_precompiled_libraries})
+    target_compile_options(${name} PRIVATE ${arg_OPTIONS})
+    target_precompile_headers(${name} PRIVATE
+      <algorithm> <array> <chrono> <fstream> <functional> <map> <memory> <optional> <set> <string> <string_view>
+      <unordered_map> <utility> <variant> <vector>
+      <fmt/format.h> <tl/expected.hpp>
+      <boost/json/array.hpp> <boost/json/object.hpp> <boost/json/parse.hpp> <boost/json/serialize.hpp> <boost/json/value.hpp>
+      <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp> <boost/asio/generic/stream_protocol.hpp>
+      <boost/asio/io_context.hpp> <boost/asio/posix/stream_descriptor.hpp> <boost/asio/steady_timer.hpp> ${arg_ALSO})
+  endif()
+endfunction()
+postfathom_headers(postfathom_headers)
+# postfathom_precompiled(TARGET [HEADERS])
 function(postfathom_precompiled target)
   if(POSTFATHOM_PRECOMPILE)
+    list(APPEND ARGN postfathom_headers)
+    list(GET ARGN 0 headers)
     target_link_libraries(${target} PRIVATE ${postfathom_precompiled_libraries})
-    target_precompile_headers(${target} REUSE_FROM postfathom_headers)
+    target_precompile_headers(${target} REUSE_FROM ${headers})
     # Programs would be compiled with -fPIE, and these headers have -fPIC.
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
     target_compile_options(${target} PRIVATE -fPIC)
@@ -80,6 +89,7 @@ function(postfathom_doctest)
   # Tests gain nothing from more, and g++ 12 takes members of temporaries for uninitialised with it.
   target_compile_options(${arg_NAME} PRIVATE $<$<CONFIG:Release>:-O1> $<$<CONFIG:Debug>:-O0>
     $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-maybe-uninitialized>)
+  postfathom_precompiled(${arg_NAME} postfathom_test_headers)
   doctest_discover_tests(${arg_NAME} TEST_PREFIX "${arg_NAME}: "
     PROPERTIES LABELS "${arg_LABEL}" TIMEOUT 120)
 endfunction()

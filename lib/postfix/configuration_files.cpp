@@ -15,7 +15,7 @@ namespace postfathom {
 
 namespace {
 
-constexpr std::array<const char*, 2> names{"main.cf", "master.cf"};
+constexpr std::array<const char*, 2> kept_files{"main.cf", "master.cf"};
 constexpr auto before = ".before-postfathom";
 constexpr auto with = ".with-postfathom";
 constexpr std::size_t most_bytes = std::size_t{16} << 20;
@@ -78,7 +78,7 @@ bool same(const std::string& one, const std::string& other) {
 }  // namespace
 
 bool ConfigurationFiles::unchanged_since_setup() const {
-    for (const auto* name : names) {
+    for (const auto* name : kept_files) {
         const auto path = directory_ + '/' + name;
         if (::access((path + before).c_str(), F_OK) != 0 || !same(path, path + with)) return false;
     }
@@ -87,7 +87,7 @@ bool ConfigurationFiles::unchanged_since_setup() const {
 
 Result<void> ConfigurationFiles::keep() const {
     if (unchanged_since_setup()) return {};
-    for (const auto* name : names) {
+    for (const auto* name : kept_files) {
         const auto path = directory_ + '/' + name;
         // Without the second copy an interrupted change is not taken for a finished one.
         if (::unlink((path + with).c_str()) != 0 && errno != ENOENT)
@@ -98,7 +98,7 @@ Result<void> ConfigurationFiles::keep() const {
 }
 
 Result<void> ConfigurationFiles::mark_applied() const {
-    for (const auto* name : names) {
+    for (const auto* name : kept_files) {
         const auto path = directory_ + '/' + name;
         if (const auto copied = copy(path, path + with); !copied) return copied;
     }
@@ -106,7 +106,7 @@ Result<void> ConfigurationFiles::mark_applied() const {
 }
 
 Result<void> ConfigurationFiles::take_back() const {
-    for (const auto* name : names) {
+    for (const auto* name : kept_files) {
         const auto path = directory_ + '/' + name;
         // keep() leaves the second copy only where it is what the file was.
         const bool set_up = ::access((path + with).c_str(), F_OK) == 0;
@@ -116,11 +116,11 @@ Result<void> ConfigurationFiles::take_back() const {
 }
 
 Result<void> ConfigurationFiles::restore() const {
-    for (const auto* name : names) {
+    for (const auto* name : kept_files) {
         const auto path = directory_ + '/' + name;
         if (const auto copied = copy(path + before, path); !copied) return copied;
     }
-    for (const auto* name : names)
+    for (const auto* name : kept_files)
         for (const auto* suffix : {before, with})
             ::unlink((directory_ + '/' + name + suffix).c_str());
     return {};
@@ -128,7 +128,7 @@ Result<void> ConfigurationFiles::restore() const {
 
 std::string ConfigurationFiles::backup_names() const {
     std::string list;
-    for (const auto* name : names)
+    for (const auto* name : kept_files)
         list += (list.empty() ? "" : ", ") + directory_ + '/' + name + before;
     return list;
 }
