@@ -249,7 +249,12 @@ Result<Settings> parse_settings(std::string_view toml, std::string_view name) {
 
 Result<Settings> load_settings(const std::filesystem::path& file) {
     std::ifstream stream(file, std::ios::binary);
-    if (!stream) return tl::make_unexpected(errno_error(errno, file.string()));
+    if (!stream) {
+        auto error = errno_error(errno, file.string());
+        error.message +=
+            "; expected a configuration to read, as /etc/postfathom/postfathom.toml is";
+        return tl::make_unexpected(std::move(error));
+    }
     // One byte more than allowed tells a file that is too long.
     std::string text(max_file_bytes + 1, '\0');
     stream.read(text.data(), static_cast<std::streamsize>(text.size()));

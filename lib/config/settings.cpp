@@ -604,7 +604,7 @@ std::vector<SettingRow> make_rows() {
                  "Who may also have a place probed, or forgotten. Root and the daemon's own user "
                  "may always."),
         count("admin.max_connections", 1, 10'000, POSTFATHOM_MEMBER(admin.max_connections),
-              "Most connections to admin.socket and admin.http_port together."),
+              "Most connections to each of admin.socket and admin.http_port."),
         count("admin.http_port", 0, 65'535, POSTFATHOM_MEMBER(admin.http_port),
               "TCP port on 127.0.0.1 for reading the same answers, /metrics among them; 0: none. "
               "Every user of this host may read there."),

@@ -17,8 +17,12 @@ constexpr std::size_t max_text_bytes = 512;
 constexpr std::size_t max_next_hops = 20;
 
 tl::unexpected<Error> refuse(std::string_view text, std::string_view expected) {
+    const bool ascii =
+        std::all_of(text.begin(), text.end(), [](char c) { return (c & 0x80) == 0; });
+    // RFC 5890 section 2.3.2.1: the DNS has such names in their ASCII form alone.
+    const auto* remedy = ascii ? "" : "; write a name of other letters as \"xn--...\"";
     return fail(ErrorCode::invalid_input, "next hop: expected " + std::string(expected) +
-                                              ", found \"" + printable(text, 64) + '"');
+                                              ", found \"" + printable(text, 64) + '"' + remedy);
 }
 
 bool name_byte(char c) {

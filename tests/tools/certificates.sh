@@ -15,16 +15,14 @@
 #   *.key                    chain.key, weak.key ...: the key of the leaf of the same name
 #   *.both                   key and chain in one file, as Postfix likes it
 #
-# CERTIFICATE_AUTHORITY_BITS (2048) is the size of the keys that sign; with 4096 a chain fills several packets. Those take
-# seconds to make: CERTIFICATE_MORE_NAMES (0) says how many hosts' names the leaf has beside its own, for the same end.
+# CERTIFICATE_MORE_NAMES (0) says how many hosts' names the leaf has beside its own: with 50 a chain fills several packets.
 
 certificates_in() (
   cd "$1" || exit
   log=openssl.log
-  bits=${CERTIFICATE_AUTHORITY_BITS:-2048}
   certificate_of_authority root '/O=Example Root/CN=Example Root CA'
   certificate_of_authority stranger '/O=Example Stranger/CN=Example Stranger CA'
-  openssl req -newkey "rsa:$bits" -nodes -keyout inter.key -out inter.csr \
+  openssl req -newkey rsa:2048 -nodes -keyout inter.key -out inter.csr \
     -subj '/O=Example/CN=Example Intermediate CA' 2>>"$log"
   printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' >ca.ext
   certificate_signed inter inter root ca.ext
@@ -62,7 +60,7 @@ certificates_in() (
 )
 
 certificate_of_authority() {
-  openssl req -x509 -newkey "rsa:$bits" -nodes -keyout "$1.key" -out "$1.pem" -days 30 -subj "$2" 2>>"$log"
+  openssl req -x509 -newkey rsa:2048 -nodes -keyout "$1.key" -out "$1.pem" -days 30 -subj "$2" 2>>"$log"
 }
 
 # certificate_signed NAME REQUEST ISSUER EXTENSIONS

@@ -21,8 +21,9 @@ measure() {
   taken=$(($(now) - begun))
   until_true 90 "mail arrives while $1" all_arrived
   echo "$1: taken after $taken ms, delivered after $(($(now) - begun)) ms"
-  # Without limits of their own these hooks wait for 100 and for 300 s.
-  [ "$taken" -lt 60000 ] || fail "no time-out of main.cf bounds what a message waits while $1"
+  # What main.cf allows is 3 s for the policy service and 5 s for the milter, twice where a message has two of its questions, and
+  # a loaded machine's seconds. Without limits of their own these hooks wait for 100 and for 300 s.
+  [ "$taken" -lt 25000 ] || fail "no time-out of main.cf bounds what a message waits while $1"
 }
 signal() { local daemon pid signal=$1; shift; for daemon; do pid=pid_$daemon; kill "-$signal" "${!pid}"; done; }
 
