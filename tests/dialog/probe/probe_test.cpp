@@ -84,7 +84,8 @@ TEST_CASE("a healthy server costs three connections at most" * doctest::skip()) 
         CHECK(certificate->verify_code == 0);
         CHECK(certificate->chain_length == 3);
         CHECK(certificate->chain_bytes > 2500);
-        CHECK(certificate->names == std::vector<std::string>{"mail.example.org"});
+        REQUIRE_FALSE(certificate->names.empty());
+        CHECK(certificate->names.front() == "mail.example.org");
         CHECK(certificate->key == "RSA 2048");
         CHECK(certificate->name_matches);
     }

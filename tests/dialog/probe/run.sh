@@ -29,7 +29,7 @@ serve 2516 normal expired
 # A chain of more than the 100 KB that OpenSSL takes; a subject with control characters.
 {
   cat "$work/chain.pem"
-  for _ in {1..90}; do cat "$work/root.pem"; done
+  for _ in {1..180}; do cat "$work/root.pem"; done
 } >"$work/huge.pem"
 openssl req -x509 -key "$work/leaf.key" -out "$work/evil.pem" -days 30 -utf8 \
   -subj "/CN=evil"$'\e[2J\x07'"name" 2>>"$work/openssl.log"
