@@ -118,7 +118,6 @@ class Loader {
         for (const auto& [key, node] : root)
             take_top_level(std::string(key.str()), node, key.source());
         for (const auto& conflict : find_conflicts(settings_)) take_conflict(conflict);
-        require_floor();
         if (faults_.empty()) return settings_;
         // The file's order, whatever order the tables came in.
         std::stable_sort(faults_.begin(), faults_.end(),
@@ -203,16 +202,6 @@ class Loader {
         if (const auto expected = row->assign(settings_, to_value(node)))
             report(node.source(), name,
                    fmt::format("expected {}, found {}", *expected, describe(node)));
-    }
-
-    // Where Postfix has "dane", an answer of "encrypt" would be weaker; a default is not to be
-    // trusted with that.
-    void require_floor() {
-        constexpr const char* name = "tables.tls_next_hops";
-        if (settings_.tables.tls_next_hops.empty() || places_.count("tls.floor") > 0) return;
-        report(places_[name], name,
-               "expected tls.floor in the file beside it, the level that smtp_tls_security_level "
-               "has, so that no answer goes below it; found none");
     }
 
     void take_conflict(const SettingConflict& conflict) {

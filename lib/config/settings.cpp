@@ -560,8 +560,8 @@ std::vector<SettingRow> make_rows() {
             POSTFATHOM_MEMBER(tables.tls_next_hops),
             "Next hops, or \"*\" for all, for which table tls answers \"encrypt\" while their path "
             "is at fault and TLS is known to work there, so that Postfix does not fall to clear "
-            "text; "
-            "needs tls.floor in this file, as smtp_tls_security_level has it."),
+            "text; nothing where tls.floor, or what Postfix had for it when it was probed, is "
+            "encrypt or more, or is not known."),
         list(
             "tables.ehlo_addresses", "list of addresses",
             "addresses such as \"192.0.2.1\" or \"2001:db8::1\", or \"*\" for all",
