@@ -13,7 +13,7 @@ using Verdict = QuestionTable::Verdict;
 using MaybeShape = std::optional<RequestShape>;
 
 // A shape that fails is asked as often before it counts.
-constexpr std::uint32_t repeats = 2;
+constexpr std::uint32_t repeats_of_a_size = 2;
 // Of the first one, between two controls that pass.
 constexpr std::uint32_t repeats_between_controls = 2;
 // By then it is no matter of chance, or of something else.
@@ -38,12 +38,12 @@ class Search {
     bool open(const RequestShape& wanted) const {
         if (!possible(wanted)) return false;
         // One that was never judged is not asked for ever.
-        if (table_.times_asked(wanted) > repeats) return false;
+        if (table_.times_asked(wanted) > repeats_of_a_size) return false;
         switch (table_.of(wanted)) {
             case Verdict::unknown:
                 return true;
             case Verdict::fails:
-                return table_.failures(wanted) < repeats;
+                return table_.failures(wanted) < repeats_of_a_size;
             default:
                 return false;
         }
@@ -93,15 +93,15 @@ MaybeShape Search::control(const RequestShape& focus) const {
     }
     for (const auto& candidate : candidates)
         if (possible(candidate) && table_.of(candidate) == Verdict::unknown &&
-            table_.times_asked(candidate) < repeats)
+            table_.times_asked(candidate) < repeats_of_a_size)
             return candidate;
     return std::nullopt;
 }
 
 // Whether the shape under suspicion comes next, or its control. Both are asked as often, so that
 // what changes with time does not look like a matter of size; and not in strict turns, or a load
-// balancer of which every second machine hangs would. The sequence of Thue and Morse repeats no
-// rhythm.
+// balancer of which every second machine hangs would. The sequence of Thue and Morse
+// repeats_of_a_size no rhythm.
 bool suspect_is_next(std::uint32_t asked) { return std::popcount(asked) % 2 != 0; }
 
 MaybeShape Search::confirm(const RequestShape& focus, const RequestShape& control) const {
@@ -215,7 +215,7 @@ MaybeShape Search::threshold(const RequestShape& focus) const {
 MaybeShape Search::next() const {
     for (const auto& wanted : plan_.first)
         if (possible(wanted) && table_.of(wanted) == Verdict::unknown &&
-            table_.times_asked(wanted) < repeats)
+            table_.times_asked(wanted) < repeats_of_a_size)
             return wanted;
     const auto focus = table_.most_failing();
     if (!focus) return std::nullopt;

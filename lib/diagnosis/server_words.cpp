@@ -35,7 +35,7 @@ bool speaks_of(const std::string& text, std::string_view word) {
 }
 
 // "rate" itself would also begin "rather": with what follows it in such replies.
-constexpr std::array<std::string_view, 12> words{
+constexpr std::array<std::string_view, 12> known_words{
     "rate limit", "rate-limit", "ratelimit", "rate exceeded", "rate is",   "rate too",
     "too many",   "try again",  "try later", "throttl",       "slow down", "come again later"};
 
@@ -46,7 +46,7 @@ bool asks_to_wait(std::string_view reply) {
     // 5xx too: some say for ever what they mean for a while.
     if (!reply.starts_with('4') && !reply.starts_with('5')) return false;
     const auto text = lower(reply);
-    return std::any_of(words.begin(), words.end(),
+    return std::any_of(known_words.begin(), known_words.end(),
                        [&](std::string_view word) { return speaks_of(text, word); });
 }
 

@@ -35,17 +35,17 @@ class TlsFloor {
     constexpr TlsLevel level() const { return level_; }
     constexpr bool certain() const { return certain_; }
     constexpr operator TlsLevel() const { return level_; }
-    // The higher level of two that hold for one next hop; certain when both are.
-    friend constexpr TlsFloor highest(TlsFloor a, TlsFloor b) {
-        TlsFloor floor(a.level_ < b.level_ ? b.level_ : a.level_);
-        floor.certain_ = a.certain_ && b.certain_;
-        return floor;
-    }
 
   private:
     TlsLevel level_ = TlsLevel::may;
     bool certain_ = true;
 };
+
+// The higher one of two that hold for a next hop; certain when both are.
+constexpr TlsFloor highest(TlsFloor a, TlsFloor b) {
+    const auto level = a.level() < b.level() ? b.level() : a.level();
+    return a.certain() && b.certain() ? TlsFloor(level) : TlsFloor::uncertain(level);
+}
 
 // A level that may be suggested: never below the floor it was raised from. There is no other way to
 // make one, so a weaker suggestion cannot be written down.

@@ -275,22 +275,22 @@ void LogSummary::outcome(const LineHead& head, Process& process, const std::stri
 }
 
 void LogSummary::server(const ServerEvent& event) {
-    using Kind = ServerEventKind;
+    using Event = ServerEventKind;
     switch (event.kind) {
-        case Kind::own_tls_policy:
-        case Kind::own_table:
+        case Event::own_tls_policy:
+        case Event::own_table:
             if (own_faults_.contains(event.detail) || own_faults_.size() < max_own_faults)
                 ++own_faults_[event.detail];
             return;
-        case Kind::accept_error:
-        case Kind::imap_handshake_failed:
+        case Event::accept_error:
+        case Event::imap_handshake_failed:
             if (event.peer) ++client(event.peer->address).handshakes_failed;
             return;
-        case Kind::tls_from_client:
+        case Event::tls_from_client:
             if (event.peer) ++client(event.peer->address).with_tls;
             return;
-        case Kind::client_lost:
-        case Kind::client_timed_out:
+        case Event::client_lost:
+        case Event::client_timed_out:
             if (event.peer && (event.stage == "DATA" || event.stage == "BDAT"))
                 ++client(event.peer->address).lost_in_data;
             return;

@@ -16,7 +16,7 @@ std::string tell(const Input& input) {
     answer.end();
     require(answer.over(), "the end is the end");
     const auto body = answer.body();
-    if (open) require(body == open, "what is whole does not wait for the end");
+    if (open) require(body && *body == *open, "what is whole does not wait for the end");
     // What is wrong may be seen sooner or later, by how it was cut.
     if (!body) return "refused";
     require(body->size() <= limit, "bodies are bounded");

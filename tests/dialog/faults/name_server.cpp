@@ -42,7 +42,8 @@ std::string_view question_of(std::string_view query) {
 
 unsigned type_of(std::string_view question) {
     const auto type = question.substr(question.size() - 4, 2);
-    return static_cast<unsigned char>(type[0]) << 8 | static_cast<unsigned char>(type[1]);
+    return static_cast<unsigned>(static_cast<unsigned char>(type[0])) << 8 |
+           static_cast<unsigned char>(type[1]);
 }
 
 std::string reply(std::string_view query, unsigned flags, const std::string& records = "",

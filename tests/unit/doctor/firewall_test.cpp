@@ -35,7 +35,7 @@ ErrorFate fate(const std::string& printed, IpFamily family) {
     return fate_of_too_big(parsed->firewall, family).fate;
 }
 
-constexpr auto accept = R"({"accept":null})";
+constexpr auto accepted = R"({"accept":null})";
 constexpr auto established =
     R"({"match":{"op":"in","left":{"ct":{"key":"state"}},"right":["established","related"]}},{"accept":null})";
 constexpr auto only_established =
@@ -110,11 +110,11 @@ TEST_CASE("nft: what drops \"packet too big\" and what lets it in") {
          dropped, dropped},
         {"a chain that returns",
          ruleset({chain("icmp"), input("drop"), rule(R"({"jump":{"target":"icmp"}})"),
-                  rule(R"({"return":null})", "icmp"), rule(accept)}),
+                  rule(R"({"return":null})", "icmp"), rule(accepted)}),
          passes, passes},
         {"a chain without return by goto ends in the policy",
          ruleset(
-             {chain("icmp"), input("drop"), rule(R"({"goto":{"target":"icmp"}})"), rule(accept)}),
+             {chain("icmp"), input("drop"), rule(R"({"goto":{"target":"icmp"}})"), rule(accepted)}),
          dropped, dropped},
         {"a loop of jumps ends",
          ruleset({chain("icmp"), input("accept"), rule(R"({"jump":{"target":"icmp"}})"),
