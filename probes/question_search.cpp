@@ -101,7 +101,7 @@ MaybeShape Search::control(const RequestShape& focus) const {
 // Whether the shape under suspicion comes next, or its control. Both are asked as often, so that
 // what changes with time does not look like a matter of size; and not in strict turns, or a load
 // balancer of which every second machine hangs would. The sequence of Thue and Morse
-// repeats_of_a_size no rhythm.
+// repeats no rhythm.
 bool suspect_is_next(std::uint32_t asked) { return std::popcount(asked) % 2 != 0; }
 
 MaybeShape Search::confirm(const RequestShape& focus, const RequestShape& control) const {

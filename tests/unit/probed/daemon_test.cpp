@@ -84,7 +84,7 @@ struct Bench {
 };
 
 // Whether the alarm is among the events, and says what it has to.
-asio::awaitable<void> read_alarm(EventReader* reader, bool* told) {
+asio::awaitable<void> read_alarm(EventReader* reader, bool* told, bool with_advice) {
     const std::string lines = co_await reader->next(30s);
     for (const auto line : split(lines, '\n')) {
         if (line.find("clear-text-delivery") == line.npos) continue;
@@ -95,10 +95,12 @@ asio::awaitable<void> read_alarm(EventReader* reader, bool* told) {
         CHECK(event.at("endpoint") == "mail.example.net[192.0.2.1]:25");
         CHECK(event.at("sign") == "tls-failed-before");
         CHECK(event.at("tls_failures") == 1);
+        *told = true;
+        CHECK(event.at("suggestion").is_object() == with_advice);
+        if (!with_advice) continue;
         const auto& suggestion = event.at("suggestion").as_object();
         CHECK(suggestion.at("kind") == "tls-policy");
         CHECK(suggestion.at("commands").as_array().at(0) == "[mail.example.net]:25 encrypt");
-        *told = true;
     }
 }
 
@@ -130,6 +132,17 @@ TEST_CASE(
     Bench bench;
     bench.cache.routes["example.net"] = {"example.net", "[mail.example.net]",
                                          "[mail.example.net]:25", "smtp", wall_now()};
+    auto& known = bench.cache.next_hops["[mail.example.net]"];
+    known.next_hop = "[mail.example.net]";
+    bool with_advice = false;
+    SUBCASE("where Postfix would fall to clear text again") {
+        known.tls_floor = TlsLevel::may;
+        with_advice = true;
+    }
+    SUBCASE("but none of a level where Postfix has one that asks for more") {
+        known.tls_floor = TlsLevel::dane;
+    }
+    SUBCASE("but none of a level where Postfix's is not known") {}
     const auto reader = bench.daemon->events().subscribe();
     const auto in_clear = [&] {
         bench.log("SSL_connect error to mail.example.net[192.0.2.1]:25: Connection timed out");
@@ -141,7 +154,7 @@ TEST_CASE(
     in_clear();
     CHECK(bench.daemon->counters().clear_text_deliveries == 1);
     bool told = false;
-    asio::co_spawn(bench.io, read_alarm(reader.get(), &told), asio::detached);
+    asio::co_spawn(bench.io, read_alarm(reader.get(), &told, with_advice), asio::detached);
     bench.settle();
     CHECK(told);
     in_clear();

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t limit = 100;
 const std::string text_plain = "Content-Type: text/plain\r\n";
-const std::string policy = "version: STSv1\r\nmode: none\r\n";  // 27 bytes
+const std::string policy = "version: STSv1\r\nmode: none\r\n";  // 28 bytes
 
 // What is read when it comes in two pieces; "-WORDS" when it is refused.
 std::string read(const std::string& answer, std::size_t cut, bool ended) {
@@ -39,10 +39,10 @@ struct Case {
 };
 
 const Case cases[] = {
-    {"with its length", "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 27\r\n\r\n" + policy,
+    {"with its length", "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 28\r\n\r\n" + policy,
      policy},
     {"with more behind it",
-     "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 27\r\n\r\n" + policy + "HTTP/1.1 500",
+     "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 28\r\n\r\n" + policy + "HTTP/1.1 500",
      policy},
     {"in chunks, with extensions and trailers",
      "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\nTransfer-Encoding: "
@@ -51,7 +51,7 @@ const Case cases[] = {
     {"up to the end of TLS", "HTTP/1.1 200 OK\r\n" + text_plain + "\r\n" + policy, policy, true},
     {"without an end", "HTTP/1.1 200 OK\r\n" + text_plain + "\r\n" + policy, "-it is not whole"},
     {"shorter than its length",
-     "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 28\r\n\r\n" + policy, "-partial message",
+     "HTTP/1.1 200 OK\r\n" + text_plain + "Content-Length: 29\r\n\r\n" + policy, "-partial message",
      true},
     {"without its last chunk",
      "HTTP/1.1 200 OK\r\n" + text_plain + "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
