@@ -11,9 +11,9 @@
 
 namespace postfathom {
 
-// Blocks while both programs run, some 10 ms each. Nothing where there is no Postfix. Uncertain where
-// main.cf cannot be read, or a table cannot be asked or says what is no level: the level is then
-// smtp_tls_security_level's.
+// Blocks while both programs run, some 10 ms each. Nothing where there is no Postfix. Uncertain
+// where main.cf cannot be read, or a table cannot be asked or says what is no level: the level is
+// then smtp_tls_security_level's.
 std::optional<TlsFloor> postfix_tls_level(const std::string& next_hop,
                                           const std::string& own_tables_socket);
 
