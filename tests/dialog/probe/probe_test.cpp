@@ -153,8 +153,12 @@ TEST_CASE("servers that end it before or in TLS are told apart" * doctest::skip(
         // Of the outcomes in TLS it is asked what they depend on, and large packets are sent once.
         const bool silent = example.id == DiagnosisId::greeting_timeout;
         CHECK(evidence.silent_attempts == (silent ? 2 : 0));
-        CHECK(evidence.connections == (silent ? 2 : 1) + evidence.protocol_trials.size() +
-                                          evidence.questions.size() + evidence.flights.size());
+        // On a loaded machine one may lose the race for its limits: it is given up, and flown again
+        // without them (OutboundProbe::fly).
+        const auto told = (silent ? 2 : 1) + evidence.protocol_trials.size() +
+                          evidence.questions.size() + evidence.flights.size();
+        CHECK(evidence.connections >= told);
+        CHECK(evidence.connections <= told + (evidence.flights.empty() ? 0 : 1));
         CHECK(evidence.questions.size() <= 4);
         // What TLS ends is asked about each protocol version alone.
         CHECK(evidence.protocol_trials.size() == (example.reached == Phase::handshake ? 2 : 0));
