@@ -37,13 +37,6 @@ json::value parse_answer(std::string_view text) {
     return value;
 }
 
-const json::value& member(const json::value& value, std::string_view name) {
-    static const json::value nothing;
-    if (!value.is_object()) return nothing;
-    const auto* found = value.get_object().if_contains({name.data(), name.size()});
-    return found != nullptr ? *found : nothing;
-}
-
 std::string text_of(const json::value& value) {
     if (value.is_string()) {
         const auto& text = value.get_string();

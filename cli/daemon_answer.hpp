@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "lib/base/json_value.hpp"  // member
 #include "lib/base/result.hpp"
 #include "lib/config/settings.hpp"
 
@@ -51,8 +52,6 @@ int complain(const Error& error);
 // null for what is no JSON.
 boost::json::value parse_answer(std::string_view text);
 
-// A member, or null where there is none.
-const boost::json::value& member(const boost::json::value& value, std::string_view name);
 // A string or number; "" for everything else. At most 4096 bytes.
 std::string text_of(const boost::json::value& value);
 std::string text(const boost::json::value& object, std::string_view name);

@@ -10,8 +10,8 @@
 #include <charconv>
 #include <limits>
 
+#include "lib/base/json_value.hpp"
 #include "lib/base/text.hpp"
-#include "lib/diagnosis/json_at.hpp"
 
 namespace postfathom {
 

@@ -8,8 +8,8 @@
 #include <boost/json/object.hpp>
 #include <optional>
 
+#include "lib/base/json_value.hpp"
 #include "lib/base/text.hpp"
-#include "lib/diagnosis/json_at.hpp"
 #include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {

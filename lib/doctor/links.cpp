@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <charconv>
 
+#include "lib/base/json_value.hpp"
 #include "lib/base/text.hpp"
 #include "lib/doctor/tool_output.hpp"
 

@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <map>
 
+#include "lib/base/json_value.hpp"
 #include "lib/base/text.hpp"
 #include "lib/doctor/tool_output.hpp"
 
