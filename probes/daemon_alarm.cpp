@@ -41,9 +41,7 @@ void Daemon::raise_alarm(const ClearTextDelivery& found) {
     const auto endpoint = place.peer.value_or(Endpoint{});
     const auto& next_hop = place.verbatim.empty() ? place.next_hop : place.verbatim;
     const auto known = cache_.next_hop(place.next_hop);
-    const auto least = TlsFloor(settings_.tls.floor);
-    const auto floor =
-        known && known->tls_floor ? highest(least, *known->tls_floor) : TlsFloor::uncertain(least);
+    const auto floor = floor_by(known ? &*known : nullptr, settings_.tls.floor);
     const auto suggestion = hold_to_tls(context_of(next_hop, endpoint, floor));
 
     boost::json::object event;

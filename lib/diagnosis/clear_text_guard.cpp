@@ -53,10 +53,15 @@ bool handshake_was_completed(const EndpointRecord& endpoint) {
                        [](const PastVerdict& past) { return tells_of_handshake(past.id); });
 }
 
+TlsFloor floor_by(const NextHopRecord* next_hop, TlsLevel least) {
+    if (next_hop == nullptr || !next_hop->tls_floor) return TlsFloor::uncertain(least);
+    return highest(least, *next_hop->tls_floor);
+}
+
 std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
                                           const std::vector<EndpointRecord>& endpoints,
                                           TlsLevel floor, WallTime now, const AgeLimits& limits) {
-    if (!next_hop.tls_floor || !transport_ill(next_hop.verdict, now, limits)) return std::nullopt;
+    if (!transport_ill(next_hop.verdict, now, limits)) return std::nullopt;
     bool had_tls = false;
     for (const auto& endpoint : endpoints) {
         if (endpoint.verdict.id == DiagnosisId::starttls_missing) return std::nullopt;
@@ -66,7 +71,7 @@ std::optional<SuggestedLevel> guard_level(const NextHopRecord& next_hop,
                               (told || handshake_was_completed(endpoint)));
     }
     if (!had_tls) return std::nullopt;
-    return SuggestedLevel::raise(std::max(floor, *next_hop.tls_floor), TlsLevel::encrypt);
+    return SuggestedLevel::raise(floor_by(&next_hop, floor), TlsLevel::encrypt);
 }
 
 }  // namespace postfathom

@@ -21,6 +21,10 @@ bool fails_for_transport(DiagnosisId id);
 // that proves a black hole.
 bool handshake_was_completed(const EndpointRecord& endpoint);
 
+// `least`, or what Postfix had for the next hop where that is higher; uncertain where that is not
+// known, or there is no record.
+TlsFloor floor_by(const NextHopRecord* next_hop, TlsLevel least);
+
 // The level to ask for, which is never below the floor nor below what Postfix has for the next hop;
 // nothing where that is not known. Nothing either unless the next hop is ill for a
 // transport reason now, a handshake was completed with an endpoint that is, or with some endpoint,
