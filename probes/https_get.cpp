@@ -44,10 +44,13 @@ class Fetch {
                             file_.path, file_.host, POSTFATHOM_VERSION));
             problem = co_await read_answer();
         }
-        if (!problem.empty())
-            co_return fail(ErrorCode::io, fmt::format("https://{}{}: {}", file_.host, file_.path,
-                                                      printable(problem, 200)));
-        co_return answer_.body();
+        if (problem.empty()) {
+            auto body = answer_.body();
+            if (body) co_return body;
+            problem = body.error().message;
+        }
+        co_return fail(ErrorCode::io, fmt::format("https://{}{}: {}", file_.host, file_.path,
+                                                  printable(problem, 200)));
     }
 
   private:
@@ -108,8 +111,7 @@ class Fetch {
             if (session_.failed()) co_return "the TLS session broke";
             if (session_.ended()) answer_.end();
         }
-        const auto body = answer_.body();
-        co_return body ? std::string() : body.error().message;
+        co_return std::string();
     }
 
     const HttpsFile& file_;
