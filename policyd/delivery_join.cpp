@@ -80,6 +80,7 @@ void DeliveryJoin::status_line(Process& state, const LogLine& line, const Delive
                                      [&](const Answer& a) { return a.text_hash == hash; });
     if (answer != state.unlogged.end()) {
         delays_[next_delay_++ % delays_.size()] = now - answer->at;
+        read_past_ = std::max(read_past_, answer->at);
         host_ = line.host;
         state.unlogged.erase(state.unlogged.begin(), answer + 1);
     }
@@ -99,20 +100,29 @@ DeliveryJoin::Duration DeliveryJoin::settle_time(Duration patience) const {
     return std::max(min_settle, std::min(2 * slowest, patience / 2));
 }
 
-std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state,
-                                                       TroubleKind kind) const {
+bool DeliveryJoin::log_has_passed(std::uint32_t pid, const Process& state, Time asked) const {
+    const auto& of_another = last_question_.pid == pid ? last_of_another_ : last_question_;
+    return read_past_ >= asked || of_another.asked <= state.last_answer;
+}
+
+std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state, TroubleKind kind,
+                                                       bool passed) const {
     // That lines of this process are read at all is known from one that came back.
     if (kind != TroubleKind::cannot_start_tls) return {};
     if (state.candidate && fits(kind, state.candidate->kind)) return {};
     if (!state.unlogged.empty() || state.overflowed || host_.empty()) return {};
     if (state.greeted) return LoggedPeer{"", *state.greeted, std::nullopt};
-    if (!state.answered_for || proxy_connected_ >= state.last_answer) return {};
+    if (!state.answered_for || !passed || proxy_connected_ >= state.last_answer) return {};
     return LoggedPeer{"", *state.answered_for, std::nullopt};
 }
 
 DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Time asked,
                                          Duration patience, Time now) {
-    if (pid == 0) return Unknown{};  // a process of another PID namespace
+    if (pid == 0) return Unknown{};       // a process of another PID namespace
+    if (asked >= last_question_.asked) {  // else it is looked at again
+        if (pid != last_question_.pid) last_of_another_ = last_question_;
+        last_question_ = {pid, asked};
+    }
     const auto known = processes_.find(pid);
     if (known != processes_.end() && known->second.answered_for &&
         kind == TroubleKind::cannot_start_tls && asked - known->second.last_answer <= same_loop)
@@ -132,14 +142,16 @@ DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Ti
         if (!state.candidate || !state.unlogged.empty() || state.overflowed) return false;
         const auto& candidate = *state.candidate;
         const bool further = !candidate.queue_id.empty();
-        if (further && asked - state.last_answer > same_loop && now < end) return false;
+        if (further && asked - state.last_answer > same_loop &&
+            (now < end || !log_has_passed(pid, state, asked)))
+            return false;
         const auto since =
             further ? std::max(state.last_answer, candidate.read_at) : candidate.read_at;
         return fits(kind, candidate.kind) && asked - since <= max_age;
     };
     if (certain()) return state.candidate->peer;
     if (now < end) return WaitUntil{end};
-    if (const auto server = greeted_server(state, kind)) {
+    if (const auto server = greeted_server(state, kind, log_has_passed(pid, state, asked))) {
         state.answered_for = server->address;
         return *server;
     }

@@ -22,9 +22,13 @@
 //   3. It came at most max_age before the question, since smtp(8) asks at once after writing it;
 //   for a
 //      further recipient, the last answer was at most max_age before the question.
-//   4. For a further recipient the whole bounded wait has passed, unless it asked at once after the
-//   last
-//      answer: the next delivery may have asked, and its own trouble line be on the way.
+//   4. For a further recipient that did not ask at once after the last answer, the next delivery
+//      may have asked, and its own trouble line be on the way. So the whole bounded wait has
+//      passed, and then either the log is known to be read past the question, by the status line
+//      of an answer that any process was given after it (the lines of all processes go through one
+//      socket, in order), or no other process has asked since the last answer: such a machine has
+//      nothing to log that could make its log trail for so long. Measured with fifty processes:
+//      while the log is rotated it can trail for longer than the wait.
 //   5. A settle time has passed since the question without a contradicting line: twice what status
 //   lines
 //      lately took to come back, at least min_settle.
@@ -42,9 +46,9 @@
 //   - no line of the process about a host was read since: no other host was tried after it, as one
 //     that an earlier table answers for would not be asked about;
 //   - rule 2, the whole bounded wait has passed, and an answer was seen to come back in the log.
-// For further recipients it is taken again when they follow at once (same_loop), or after the whole
-// bounded wait when tlsproxy(8) was not seen to connect anywhere since the last answer: the next
-// delivery would have made it.
+// For further recipients it is taken again when they follow at once (same_loop), or by rule 4 when
+// tlsproxy(8) was not seen to connect anywhere since the last answer: the next delivery would have
+// made it.
 // Lines of another host, in a log that gathers several, are none of ours: ours is the host on whose
 // lines our answers came back.
 // A closed connection means nothing: smtp(8) closes one after 10 s without use and after 100 s, and
@@ -115,6 +119,10 @@ class DeliveryJoin {
         std::size_t text_hash = 0;
         Time at;
     };
+    struct Question {
+        std::uint32_t pid = 0;
+        Time asked{};
+    };
     struct Process {
         std::optional<Candidate> candidate;
         std::optional<IpAddress> greeted;       // since the last answer, and no line about a host
@@ -126,7 +134,10 @@ class DeliveryJoin {
     };
 
     Process& process(std::uint32_t pid, Time now);
-    std::optional<LoggedPeer> greeted_server(const Process& process, TroubleKind kind) const;
+    // Rule 4, when the whole bounded wait has passed.
+    bool log_has_passed(std::uint32_t pid, const Process& process, Time asked) const;
+    std::optional<LoggedPeer> greeted_server(const Process& process, TroubleKind kind,
+                                             bool passed) const;
     void status_line(Process& process, const LogLine& line, const DeliveryStatus& status, Time now);
     Duration settle_time(Duration patience) const;
 
@@ -135,6 +146,9 @@ class DeliveryJoin {
     std::array<Duration, 4> delays_{};  // of the last status lines, from answer to reading
     std::size_t next_delay_ = 0;
     Time proxy_connected_{};
+    Time read_past_{};  // what was logged before this time has been read, of all processes
+    Question last_question_;
+    Question last_of_another_;  // process than that of last_question_
 };
 
 }  // namespace postfathom

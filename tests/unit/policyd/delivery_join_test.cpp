@@ -95,6 +95,39 @@ TEST_CASE("three recipients of one delivery all get its server") {
         CHECK(story.find(80, 100) == "wait 380");
         CHECK(story.find(80, 380) == "a.example.org");
     }
+    // With other processes at work, the log may trail for longer than that; theirs prove whether.
+    SUBCASE("and one that asks late while others do gets it when the log is read past it") {
+        CHECK(story.find(80, 100) == "wait 380");
+        CHECK(story.find(81, 102, tls, pid + 1) == "wait 381");
+        SUBCASE("as the status line of another process's later answer tells") {
+            story.answered(110, failure, pid + 1);
+            story.status(120, "45952A7999F", failure, pid + 1);
+            CHECK(story.find(80, 120) == "wait 380");
+            CHECK(story.find(80, 380) == "a.example.org");
+        }
+        SUBCASE("not when nothing tells") { CHECK(story.find(80, 380) == "unknown"); }
+        SUBCASE("not when that answer was earlier") {
+            story.answered(79, failure, pid + 1);
+            story.status(120, "45952A7999F", failure, pid + 1);
+            CHECK(story.find(80, 380) == "unknown");
+        }
+        SUBCASE("not when that answer has not come back") {
+            story.answered(110, failure, pid + 1);
+            CHECK(story.find(80, 380) == "unknown");
+        }
+        SUBCASE("not when that was the next delivery, whose line comes in time") {
+            story.handshake_error(130, b);
+            story.answered(140, failure, pid + 1);
+            story.status(150, "45952A7999F", failure, pid + 1);
+            CHECK(story.find(80, 380) == "b.example.net");
+        }
+    }
+    SUBCASE("and one that asks late, when others asked before the last answer only") {
+        story.find(50, 50, tls, pid + 1);
+        story.answered(60, failure + " (path: x)");
+        story.status(61, "45952A7814D", failure + " (path: x)");
+        CHECK(story.find(80, 380) == "a.example.org");
+    }
 }
 
 TEST_CASE("a further recipient waits until the status line of the one before is seen") {
@@ -355,6 +388,15 @@ TEST_CASE("with connections through tlsproxy, the server that was greeted in thi
             for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
             story.join.proxy_connects("other", story.start + 450ms);
             CHECK(find(500, 799) == "wait");
+            CHECK(find(500, 800) == "192.0.2.1");
+        }
+        SUBCASE("but not while others are at work and the log is not known to be read that far") {
+            for (int i = 0; i < 3; ++i) story.status(400, "45952A7814D", failure);
+            story.find(450, 450, tls, pid + 1);
+            CHECK(find(500, 799) == "wait");
+            CHECK(find(500, 800) == "unknown");
+            story.answered(600, failure, pid + 1);
+            story.status(601, "45952A7999F", failure, pid + 1);
             CHECK(find(500, 800) == "192.0.2.1");
         }
         SUBCASE("nor after a line about another host") {
