@@ -6,7 +6,6 @@
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,7 +15,7 @@
 #include <sstream>
 
 #include "cli/daemon_answer.hpp"
-#include "lib/base/descriptor.hpp"
+#include "cli/daemon_socket.hpp"
 #include "lib/base/program.hpp"
 #include "lib/base/text.hpp"
 #include "lib/doctor/links.hpp"
@@ -218,16 +217,11 @@ void read_sockets(DoctorFacts& facts, const Settings& settings) {
 
 // The process behind a socket, with the groups that it has now.
 std::optional<Account> account_behind(const std::string& path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.empty() || path.size() >= sizeof address.sun_path) return std::nullopt;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    const Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const auto socket = connect_to_daemon(path, SOCK_STREAM);
     ucred peer{};
     socklen_t length = sizeof peer;
-    if (!socket ||
-        ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+    if (socket.error != 0 ||
+        ::getsockopt(socket.connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
         return std::nullopt;
     Account account{"user " + std::to_string(peer.uid), peer.uid, {peer.gid}};
     if (const auto* user = ::getpwuid(peer.uid); user != nullptr) account.name = user->pw_name;
@@ -270,18 +264,10 @@ SocketState socket_state(const std::string& path, bool datagram) {
     if (::stat(path.c_str(), &status) != 0)
         return errno == EACCES ? SocketState::denied : SocketState::absent;
     if (!S_ISSOCK(status.st_mode)) return SocketState::no_socket;
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path.size() >= sizeof address.sun_path) return SocketState::absent;
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    // SOCK_NONBLOCK: a daemon that hangs has a full backlog, and is there.
-    const Descriptor socket(
-        ::socket(AF_UNIX, (datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!socket) return SocketState::denied;
-    const auto* name = reinterpret_cast<const sockaddr*>(&address);
-    if (::connect(socket.get(), name, sizeof address) == 0 || errno == EAGAIN)
-        return SocketState::listens;
-    return errno == EACCES ? SocketState::denied : SocketState::dead;
+    const auto socket = connect_to_daemon(path, datagram ? SOCK_DGRAM : SOCK_STREAM);
+    if (socket.listens()) return SocketState::listens;
+    if (socket.error == ENAMETOOLONG) return SocketState::absent;
+    return socket.error == EACCES || !socket.connection ? SocketState::denied : SocketState::dead;
 }
 
 OwnPlaces own_places(const Settings& settings) {

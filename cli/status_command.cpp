@@ -2,7 +2,6 @@
 // `postfathom status`: whether the daemons are there, and what they do.
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -12,8 +11,8 @@
 
 #include "cli/commands.hpp"
 #include "cli/daemon_answer.hpp"
+#include "cli/daemon_socket.hpp"
 #include "cli/terminal.hpp"
-#include "lib/base/descriptor.hpp"
 #include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {
@@ -23,22 +22,14 @@ namespace {
 namespace json = boost::json;
 
 // "" when somebody listens there, else why not.
-std::string trouble_at(const std::string& socket) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (socket.size() >= sizeof address.sun_path) return "the path is too long";
-    std::memcpy(address.sun_path, socket.data(), socket.size());
-    const Descriptor connection(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!connection) return std::strerror(errno);
-    // The sockets API has one type for all addresses.
-    const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-    const bool there = ::connect(connection.get(), generic, sizeof address) == 0 ||
-                       errno == EAGAIN;  // somebody listens, and is busy
-    if (there) return "";
-    if (errno == ENOENT) return "not running: there is no such socket";
-    if (errno == ECONNREFUSED) return "not running: nobody answers there";
-    if (errno == EACCES) return "cannot be told: permission denied; run this as root";
-    return std::strerror(errno);
+std::string trouble_at(const std::string& path) {
+    const auto socket = connect_to_daemon(path, SOCK_STREAM);
+    if (socket.listens()) return "";
+    if (socket.error == ENAMETOOLONG) return "the path is too long";
+    if (socket.error == ENOENT) return "not running: there is no such socket";
+    if (socket.error == ECONNREFUSED) return "not running: nobody answers there";
+    if (socket.error == EACCES) return "cannot be told: permission denied; run this as root";
+    return std::strerror(socket.error);
 }
 
 struct Place {
