@@ -187,11 +187,15 @@ std::string change_line(const Remembered& remembered, const Report& report) {
     return line + "; " + consequence(verdict, report.floor);
 }
 
-// A probe that led to no server did not ask either.
-std::optional<TlsLevel> floor_to_keep(const Report& report,
-                                      const std::optional<NextHopRecord>& before) {
-    if (report.floor.certain()) return report.floor.level();
-    return report.endpoints.empty() && before ? before->tls_floor : std::nullopt;
+// What a next hop has besides the verdict: how its mail went, and the level that Postfix has for
+// it. A probe that led to no server did not ask for that either.
+void keep_tls(NextHopRecord& record, const Report& report,
+              const std::optional<NextHopRecord>& before) {
+    if (before) record.tls_seen = before->tls_seen;
+    if (report.floor.certain())
+        record.tls_floor = report.floor.level();
+    else if (report.endpoints.empty() && before)
+        record.tls_floor = before->tls_floor;
 }
 
 // Whose mail goes to the endpoint is not known, as for a relay host that no macro has told of; so
@@ -203,9 +207,7 @@ void keep_under_address(const Report& report, const CacheReader& cache, Remember
     record.next_hop = to_string(*literal);
     record.verdict = remembered.verdict;
     record.endpoints = endpoints_of(report);
-    const auto before = cache.next_hop(record.next_hop);
-    if (before) record.tls_seen = before->tls_seen;
-    record.tls_floor = floor_to_keep(report, before);
+    keep_tls(record, report, cache.next_hop(record.next_hop));
     auto text = boost::json::serialize(to_json(report));
     if (text.size() <= max_report_bytes)
         remembered.change.reports.push_back({record.next_hop, std::move(text)});
@@ -297,8 +299,7 @@ Remembered remember(const Report& report, const ProbePlace& place, const CacheRe
         if (record.endpoints.empty() && before) record.endpoints = before->endpoints;
         record.addresses_expire = report.addresses_expire;
         record.seen_only = place.seen_only;
-        if (before) record.tls_seen = before->tls_seen;
-        record.tls_floor = floor_to_keep(report, before);
+        keep_tls(record, report, before);
         remembered.verdict = record.verdict;
         remembered.change.next_hops.push_back(std::move(record));
         // Where nothing was asked, the last report stays the one to look at.

@@ -233,7 +233,7 @@ Choices<TlsLevel> floor_choices() {
 
 // `parse` gives the element to keep, or nothing for what is none.
 template <typename Parse, typename Render, typename Member>
-SettingRow list(std::string name, std::string unit, std::string expected, Parse parse,
+SettingRow list(std::string name, std::string unit, const std::string& expected, Parse parse,
                 Render render, Member member, std::string sentence) {
     constexpr std::size_t most = 10'000;
     return {std::move(name), std::move(unit), std::move(sentence),
