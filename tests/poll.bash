@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Waiting for a condition. Sourced.
 
-# poll SECONDS COMMAND...: until it succeeds; status 1 when it does not in time. Pauses grow to a third of a second: what
+# poll SECONDS COMMAND...: until it succeeds; status 1 when it does not in time. Pauses grow to a second: what
 # asks is a process or several, and they take the processor from what is waited for.
 poll() {
-  local -r poll_end=$((SECONDS + $1)) poll_pauses=(0.02 0.05 0.05 0.1 0.1 0.2 0.2 0.3)
+  local -r poll_end=$((SECONDS + $1)) poll_pauses=(0.02 0.05 0.1 0.2 0.3 0.5 0.5 0.5 0.5 0.5 1)
   local poll_turn=0
   shift
   until "$@"; do

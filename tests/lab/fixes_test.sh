@@ -82,8 +82,9 @@ for kind in "${kinds[@]}"; do
   lab_exec sender ip tcp_metrics flush >/dev/null 2>&1 || true
 done
 # What a connection that timed out still had to send may follow once the way is free: such a message comes twice.
-for kind in "${kinds[@]}"; do grep -qx "Subject: $kind" <(mailbox) || fail "no message for $kind in the mailbox"; done
-expect "messages with a TLS line in Received" "$(mailbox | grep -c 'using TLSv1.3 with cipher')" "$(mailbox | grep -c '^Subject:')"
+delivered=$(mailbox)
+for kind in "${kinds[@]}"; do grep -qx "Subject: $kind" <<<"$delivered" || fail "no message for $kind in the mailbox"; done
+expect "messages with a TLS line in Received" "$(grep -c 'using TLSv1.3 with cipher' <<<"$delivered")" "$(grep -c '^Subject:' <<<"$delivered")"
 expect "clear-text deliveries" "$(clear_text_deliveries)" ""
 
 step "without any of them the last message is stuck as before"

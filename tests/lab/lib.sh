@@ -21,7 +21,9 @@ healthy           1500 bytes everywhere
 silent-peer       a server that answers 220 to STARTTLS and then nothing'
 
 lab_namespace() { echo "pf$LAB_ID-$1"; }
-lab_exec() { local host=$1; shift; ip netns exec "$(lab_namespace "$host")" "$@"; }
+# They are called often: no subshell for the name.
+lab_exec() { ip netns exec "pf$LAB_ID-$1" "${@:2}"; }
+lab_ip() { ip -n "pf$LAB_ID-$1" "${@:2}"; }
 
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../poll.bash"
@@ -53,22 +55,22 @@ lab_network_up() {
     ip netns add "$(lab_namespace "$host")"
     lab_exec "$host" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
       net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-    lab_exec "$host" ip link set lo up
+    lab_ip "$host" link set lo up
   done
   # The sender's interface is named like the tunnel of the incident; this kernel may have no WireGuard.
   lab_link sender wg0 192.0.2.1/24 2001:db8:1::1/64 router1 left 192.0.2.254/24 2001:db8:1::fe/64 "$sender"
   lab_link router1 right 198.51.100.1/24 2001:db8:2::1/64 router2 left 198.51.100.2/24 2001:db8:2::2/64 8921
   lab_link router2 right 203.0.113.254/24 2001:db8:3::fe/64 receiver lan 203.0.113.25/24 2001:db8:3::25/64 "$ends"
 
-  lab_exec sender ip route add default via 192.0.2.254 dev wg0
-  lab_exec sender ip -6 route add default via 2001:db8:1::fe dev wg0
-  lab_exec router1 ip route add default via 198.51.100.2
-  lab_exec router1 ip -6 route add default via 2001:db8:2::2
-  lab_exec router2 ip route add default via 198.51.100.1 mtu "$middle"
-  lab_exec router2 ip -6 route add default via 2001:db8:2::1 mtu "$middle"
-  [ "$scenario" != ipv6-only-hole ] || lab_exec router2 ip route replace default via 198.51.100.1
-  lab_exec receiver ip route add default via 203.0.113.254 dev lan
-  lab_exec receiver ip -6 route add default via 2001:db8:3::fe dev lan
+  lab_ip sender route add default via 192.0.2.254 dev wg0
+  lab_ip sender -6 route add default via 2001:db8:1::fe dev wg0
+  lab_ip router1 route add default via 198.51.100.2
+  lab_ip router1 -6 route add default via 2001:db8:2::2
+  lab_ip router2 route add default via 198.51.100.1 mtu "$middle"
+  lab_ip router2 -6 route add default via 2001:db8:2::1 mtu "$middle"
+  [ "$scenario" != ipv6-only-hole ] || lab_ip router2 route replace default via 198.51.100.1
+  lab_ip receiver route add default via 203.0.113.254 dev lan
+  lab_ip receiver -6 route add default via 2001:db8:3::fe dev lan
 
   case $scenario in
     black-hole|black-hole-ipv6|ipv6-only-hole|jumbo)
@@ -96,14 +98,14 @@ RULES
 
 lab_link() {
   local a=$1 a_name=$2 a4=$3 a6=$4 b=$5 b_name=$6 b4=$7 b6=$8 mtu=$9
-  ip -n "$(lab_namespace "$a")" link add "$a_name" mtu "$mtu" type veth \
+  lab_ip "$a" link add "$a_name" mtu "$mtu" type veth \
     peer name "$b_name" mtu "$mtu" netns "$(lab_namespace "$b")"
-  lab_exec "$a" ip addr add "$a4" dev "$a_name"
-  lab_exec "$a" ip -6 addr add "$a6" dev "$a_name" nodad
-  lab_exec "$b" ip addr add "$b4" dev "$b_name"
-  lab_exec "$b" ip -6 addr add "$b6" dev "$b_name" nodad
-  lab_exec "$a" ip link set "$a_name" up
-  lab_exec "$b" ip link set "$b_name" up
+  lab_ip "$a" addr add "$a4" dev "$a_name"
+  lab_ip "$a" -6 addr add "$a6" dev "$a_name" nodad
+  lab_ip "$b" addr add "$b4" dev "$b_name"
+  lab_ip "$b" -6 addr add "$b6" dev "$b_name" nodad
+  lab_ip "$a" link set "$a_name" up
+  lab_ip "$b" link set "$b_name" up
 }
 
 # --- names and certificates ---------------------------------------------------------------------------

@@ -97,33 +97,33 @@ path_set() {
 }
 
 path_reset() {
-  local ns
-  path_limit inbound 1500 4
-  path_limit inbound 1500 6
-  path_limit outbound 1500 4
-  path_limit outbound 1500 6
+  local ns direction
+  for direction in inbound outbound; do
+    path_route "$direction" 1500 4
+    path_route "$direction" 1500 6
+  done | ip -n "$path_router" -batch -
   for ns in "${path_namespaces[@]}"; do
-    ip netns exec "$ns" nft flush ruleset
-    ip -n "$ns" route flush cache
-    ip -n "$ns" -6 route flush cache
-    ip netns exec "$ns" sysctl -qw net.ipv4.tcp_mtu_probing=0
+    # shellcheck disable=SC2016  # nothing is to be expanded here
+    ip netns exec "$ns" sh -c 'nft flush ruleset; ip -6 route flush cache
+      echo 1 >/proc/sys/net/ipv4/route/flush; echo 0 >/proc/sys/net/ipv4/tcp_mtu_probing'
   done
   # As real interfaces put packets on the wire: one segment each.
   ip -n "$path_client" link set wan mtu 1500 gso_max_segs 1
   ip -n "$path_server" link set lan mtu 1500 gso_max_segs 1
 }
 
-# path_limit DIRECTION BYTES FAMILY
-path_limit() {
+# path_route DIRECTION BYTES FAMILY: the route that limits the direction, as ip-route(8) is told it.
+path_route() {
   local to
   case $1-$3 in
-    inbound-4) to=(192.0.2.2/32 dev client) ;;
-    inbound-6) to=(2001:db8:1::2/128 dev client) ;;
-    outbound-4) to=(198.51.100.0/30 dev server) ;;  # the server's addresses
-    outbound-6) to=(2001:db8:2::/126 dev server) ;;
+    inbound-4) to='192.0.2.2/32 dev client' ;;
+    inbound-6) to='2001:db8:1::2/128 dev client' ;;
+    outbound-4) to='198.51.100.0/30 dev server' ;;  # the server's addresses
+    outbound-6) to='2001:db8:2::/126 dev server' ;;
   esac
-  ip -n "$path_router" "-$3" route replace "${to[@]}" mtu "$2"
+  echo "route replace $to mtu $2"
 }
+path_limit() { path_route "$@" | ip -n "$path_router" -batch -; }
 
 path_fault() {
   local name=$1 value=$2
