@@ -34,6 +34,7 @@ expect() {
 
 fresh_tree() {
     rm -rf "${tree:?}"/*
+    planted=()
     mkdir -p "$tree"/lib/{base,destination,diagnosis,mail_log,config,net} \
         "$tree"/{probes,milter,policyd,cli,tests/lint,docs}
     printf 'add_subdirectory(lib/%s)\n' base destination mail_log diagnosis config net >"$tree/CMakeLists.txt"
@@ -48,14 +49,25 @@ fresh_tree() {
     cp "$here/../../.clang-format" "$tree/"
 }
 
-# plant CHECK FILE TEXT: the line TEXT in FILE is found and named.
+# plant FILE TEXT: the line TEXT in FILE, and what must be said of it.
+planted=()
 plant() {
-    fresh_tree
-    mkdir -p "$(dirname "$tree/$2")"
-    printf '%s\n' "$3" >>"$tree/$2"
-    local line
-    line=$(grep -c '' "$tree/$2")
-    expect 1 "$2:$line:" "$1" "$tree"
+    mkdir -p "$(dirname "$tree/$1")"
+    printf '%s\n' "$2" >>"$tree/$1"
+    planted+=("$1:$(grep -c '' "$tree/$1"):")
+}
+# named CHECK: it fails, and names each of the lines that were planted since the last fresh_tree.
+named() {
+    local output line
+    output=$(bash "$here/$1.sh" "$tree" 2>&1)
+    [ $? -eq 1 ] && [ "${#planted[@]}" -gt 0 ] && note ok || note bad "$1: expected status 1" "$output"
+    for line in "${planted[@]}"; do
+        if grep -qF -- "$line" <<<"$output"; then
+            note ok
+        else
+            note bad "$1: expected a line with \"$line\"" "$output"
+        fi
+    done
 }
 
 fresh_tree
@@ -63,47 +75,52 @@ for check in layers purity weaker_tls; do expect 0 "" "$check" "$tree"; done
 
 if command -v clang-format-19 >/dev/null; then
     expect 0 "" format "$tree"
-    plant format lib/base/ugly.cpp 'int   main( ){return 0;}'
+    plant lib/base/ugly.cpp 'int   main( ){return 0;}'
+    named format
 else
     expect 77 "clang-format-19" format "$tree"
 fi
 
+fresh_tree
 # An include from its own folder, a missing one, one of ours in <>.
-plant layers lib/base/text.cpp '#include "text.hpp"'
-plant layers lib/base/text.cpp '#include "../base/text.hpp"'
-plant layers lib/base/text.cpp '#include <lib/base/text.hpp>'
+plant lib/base/text.cpp '#include "text.hpp"'
+plant lib/base/text.cpp '#include "../base/text.hpp"'
+plant lib/base/text.cpp '#include <lib/base/text.hpp>'
 # Up the layers, and out of the library.
-plant layers lib/diagnosis/up.cpp '#include "lib/net/notice.hpp"'
-plant layers lib/net/out.cpp '#  include "probes/engine.hpp"'
+plant lib/diagnosis/up.cpp '#include "lib/net/notice.hpp"'
+plant lib/net/out.cpp '#  include "probes/engine.hpp"'
 # From one program into another.
-plant layers policyd/main.cpp '#include "probes/engine.hpp"'
-plant layers milter/main.cpp '#include "probes/engine.hpp"'
-plant layers policyd/main.cpp '#include "milter/envelope.hpp"'
-plant layers probes/main.cpp '#include "milter/envelope.hpp"'
-plant layers cli/main.cpp '#include "milter/envelope.hpp"'
+plant policyd/main.cpp '#include "probes/engine.hpp"'
+plant milter/main.cpp '#include "probes/engine.hpp"'
+plant policyd/main.cpp '#include "milter/envelope.hpp"'
+plant probes/main.cpp '#include "milter/envelope.hpp"'
+plant cli/main.cpp '#include "milter/envelope.hpp"'
 # Heavy headers in the wrong place.
-plant layers probes/engine.cpp '#include <boost/beast/http.hpp>'
-plant layers cli/probe_command.cpp '#include <CLI/CLI.hpp>'
-plant layers lib/config/settings.cpp '#include <toml++/toml.h>'
-plant layers lib/net/notice.cpp '#include <spdlog/spdlog.h>'
+plant probes/engine.cpp '#include <boost/beast/http.hpp>'
+plant cli/probe_command.cpp '#include <CLI/CLI.hpp>'
+plant lib/config/settings.cpp '#include <toml++/toml.h>'
+plant lib/net/notice.cpp '#include <spdlog/spdlog.h>'
+named layers
 # A tree whose layers cannot be read proves nothing.
 fresh_tree
 : >"$tree/CMakeLists.txt"
 expect 1 "CMakeLists.txt:1: " layers "$tree"
 
+fresh_tree
 for header in '<sys/socket.h>' '<netinet/in.h>' '<ctime>' '<fstream>' '<thread>' '<openssl/ssl.h>' \
     '<boost/asio/io_context.hpp>' '"lib/base/log.hpp"' '"lib/net/notice.hpp"'; do
-    plant purity lib/diagnosis/diagnose.cpp "#include $header"
+    plant lib/diagnosis/diagnose.cpp "#include $header"
 done
 for file in lib/destination/next_hop.cpp lib/mail_log/lines.cpp lib/mail_log/lines.hpp \
     probes/path_mtu_search.cpp probes/schedule.hpp milter/envelope.hpp; do
-    plant purity "$file" '#include <sys/socket.h>'
+    plant "$file" '#include <sys/socket.h>'
 done
-plant purity lib/diagnosis/diagnose.cpp '#include <arpa/inet.h>'
-plant purity lib/diagnosis/diagnose.cpp 'auto now = wall_now();'
-plant purity probes/schedule.cpp 'auto now = std::chrono::steady_clock::now();'
-plant purity probes/schedule.cpp 'auto now = std::time(nullptr);'
-plant purity lib/diagnosis/diagnose.cpp 'log::info("found");'
+plant lib/diagnosis/diagnose.cpp '#include <arpa/inet.h>'
+plant lib/diagnosis/diagnose.cpp 'auto now = wall_now();'
+plant probes/schedule.cpp 'auto now = std::chrono::steady_clock::now();'
+plant probes/schedule.cpp 'auto now = std::time(nullptr);'
+plant lib/diagnosis/diagnose.cpp 'log::info("found");'
+named purity
 # By a detour over a header of ours, and only a comment, which is no call.
 fresh_tree
 echo '#include <sys/socket.h>' >>"$tree/lib/base/text.hpp"
@@ -139,9 +156,10 @@ if [ -n "${1:-}" ]; then
 fi
 expect 1 "found none" programs "$tree/nothing"
 
-while IFS= read -r line; do
-    plant weaker_tls docs/advice.md "$line"
-done <"$here/planted_weaker_tls"
+# Each in a file of its own: what stands on a line may belong to the one before.
+fresh_tree
+while IFS= read -r line; do plant "docs/advice${#planted[@]}.md" "$line"; done <"$here/planted_weaker_tls"
+named weaker_tls
 # A value on the next line.
 fresh_tree
 printf 'smtp_tls_security_level =\n    none\n' >"$tree/docs/main.cf"
