@@ -11,6 +11,10 @@
 
 namespace postfathom::test {
 
+inline bool mentions(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
 inline IpAddress address(const std::string& text) { return IpAddress::parse(text).value(); }
 
 inline Attempt attempt(std::uint32_t allowed, Outcome outcome, StallShape stall) {

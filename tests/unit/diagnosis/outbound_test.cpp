@@ -11,10 +11,6 @@ using namespace postfathom::test;
 
 namespace {
 
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
 OutboundFlight flight(FlightShape shape, std::uint32_t passes) {
     OutboundFlight result;
     result.shape = shape;

@@ -7,14 +7,6 @@
 using namespace postfathom;
 using namespace postfathom::test;
 
-namespace {
-
-bool mentions(const std::string& text, const std::string& part) {
-    return text.find(part) != std::string::npos;
-}
-
-}  // namespace
-
 TEST_CASE("a completed handshake is healthy, with the size that was shown") {
     struct Row {
         const char* name;

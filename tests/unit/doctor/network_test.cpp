@@ -8,15 +8,11 @@
 #include "lib/doctor/examine.hpp"
 #include "lib/doctor/links.hpp"
 
+#include "tests/unit/doctor/findings.hpp"
+
 using namespace postfathom;
 
 namespace {
-
-const Finding* find(const std::vector<Finding>& findings, const std::string& id) {
-    const auto found = std::find_if(findings.begin(), findings.end(),
-                                    [&](const Finding& each) { return each.id == id; });
-    return found == findings.end() ? nullptr : &*found;
-}
 
 Interface link(const char* name, const char* kind, std::uint32_t mtu) {
     Interface interface;

@@ -6,17 +6,12 @@
 #include <string>
 
 #include "lib/doctor/examine.hpp"
+#include "tests/unit/doctor/findings.hpp"
 #include "tests/unit/suggestion/weaker_words.hpp"
 
 using namespace postfathom;
 
 namespace {
-
-const Finding* find(const std::vector<Finding>& findings, const std::string& id) {
-    const auto found = std::find_if(findings.begin(), findings.end(),
-                                    [&](const Finding& each) { return each.id == id; });
-    return found == findings.end() ? nullptr : &*found;
-}
 
 // As on Debian 12 with the hooks that README.md shows.
 PostfixConfiguration good() {

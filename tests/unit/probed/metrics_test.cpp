@@ -31,8 +31,8 @@ asio::awaitable<Report> probe_hole(ProbeRequest request) {
 
 asio::awaitable<ResolvedAddresses> resolve_nothing(NextHop) { co_return ResolvedAddresses{}; }
 
-struct Bench {
-    Bench() {
+struct MetricsBench {
+    MetricsBench() {
         settings.probe.min_interval = 0ms;
         daemon.emplace(
             io, settings, cache,
@@ -70,7 +70,7 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("every sample has its family's help and type before it, and no family comes twice") {
-    Bench bench;
+    MetricsBench bench;
     bench.probe("example.org");
     std::istringstream text(metrics_text(*bench.daemon, 12s));
     std::set<std::string> families;
@@ -99,7 +99,7 @@ TEST_CASE("every sample has its family's help and type before it, and no family 
 }
 
 TEST_CASE("probes are counted by what they found, and their phases by how long they took") {
-    Bench bench;
+    MetricsBench bench;
     CHECK(bench.samples().at("postfathom_probe_results_total{diagnosis=\"pmtu-black-hole\"}") ==
           "0");
     bench.probe("example.org");
@@ -125,7 +125,7 @@ TEST_CASE("probes are counted by what they found, and their phases by how long t
 }
 
 TEST_CASE("destinations are counted by a pass through the cache") {
-    Bench bench;
+    MetricsBench bench;
     bench.probe("example.org");
     const std::string hole = "postfathom_destinations{diagnosis=\"pmtu-black-hole\"}";
     CHECK(bench.samples().at(hole) == "0");
@@ -139,7 +139,7 @@ TEST_CASE("destinations are counted by a pass through the cache") {
 }
 
 TEST_CASE("no text of a peer, a log or a next hop is ever part of the metrics") {
-    Bench bench;
+    MetricsBench bench;
     const std::map<std::string, std::string> before = bench.samples();
     bench.probe("evil.example.org");
     bench.daemon->on_log_line(
@@ -162,7 +162,7 @@ TEST_CASE("no text of a peer, a log or a next hop is ever part of the metrics") 
 }
 
 TEST_CASE("the last that policyd and the milter told of their answers is served") {
-    Bench bench;
+    MetricsBench bench;
     HookTimer policy(HookSocket::policy);
     policy.add(20us);
     bench.daemon->on_notice(encode(policy.read()));

@@ -13,16 +13,10 @@ namespace {
 
 const WallTime now{std::chrono::hours{500'000}};
 
-ProbePlace place(const std::string& next_hop) {
-    ProbePlace result;
-    result.next_hop = next_hop;
-    return result;
-}
-
 // Probes of one place, one after the other, on the same cache.
 struct Story {
     Remembered probe(const Diagnosis& diagnosis) {
-        auto remembered = remember(test_report("example.net", diagnosis), place("example.net"),
+        auto remembered = remember(test_report("example.net", diagnosis), test_place("example.net"),
                                    cache, time, limits);
         REQUIRE(cache.store(remembered.change));
         time += 10min;
@@ -97,7 +91,7 @@ TEST_CASE("which changes are worth a line") {
 TEST_CASE("everything a report tells goes into one change") {
     MemoryCache cache;
     const auto remembered = remember(test_report("example.net", test_black_hole()),
-                                     place("example.net"), cache, now, {});
+                                     test_place("example.net"), cache, now, {});
     REQUIRE(remembered.change.next_hops.size() == 1);
     CHECK(remembered.change.next_hops[0].next_hop == "example.net");
     CHECK(remembered.change.next_hops[0].endpoints == std::vector{test_endpoint()});
@@ -116,7 +110,7 @@ TEST_CASE("a path that was not measured leaves what is known of it alone") {
     MemoryCache cache;
     const auto remembered = remember(
         test_report("example.net", test_diagnosis(DiagnosisId::refused, Severity::critical)),
-        place("example.net"), cache, now, {});
+        test_place("example.net"), cache, now, {});
     CHECK(remembered.change.paths.empty());
 }
 
@@ -125,7 +119,7 @@ TEST_CASE("an endpoint remembers whose mail goes there, the latest sixteen") {
     for (int i = 0; i < 20; ++i) {
         const auto name = "d" + std::to_string(i) + ".example";
         REQUIRE(cache.store(
-            remember(test_report(name, test_healthy()), place(name), cache, now, {}).change));
+            remember(test_report(name, test_healthy()), test_place(name), cache, now, {}).change));
     }
     REQUIRE(cache.endpoints.size() == 1);
     const auto& names = cache.endpoints[0].next_hops;
@@ -137,12 +131,12 @@ TEST_CASE("an endpoint remembers whose mail goes there, the latest sixteen") {
 TEST_CASE("another name at the same address has its own verdict") {
     MemoryCache cache;
     REQUIRE(cache.store(remember(test_report("example.net", test_black_hole()),
-                                 place("example.net"), cache, now, {})
+                                 test_place("example.net"), cache, now, {})
                             .change));
     const auto other = test_endpoint("192.0.2.1", "mail.example.com");
     const auto unknown = test_diagnosis(DiagnosisId::inconclusive, Severity::unknown);
-    const auto remembered =
-        remember(test_report("example.com", unknown, other), place("example.com"), cache, now, {});
+    const auto remembered = remember(test_report("example.com", unknown, other),
+                                     test_place("example.com"), cache, now, {});
     REQUIRE(remembered.change.endpoints.size() == 1);
     CHECK(remembered.change.endpoints[0].verdict.id == DiagnosisId::inconclusive);
 }
@@ -173,7 +167,7 @@ TEST_CASE("a name that cannot be resolved for once does not make us forget its s
     report.destination = "example.net";
     report.diagnosis = test_diagnosis(DiagnosisId::name_error, Severity::critical);
     const auto remembered =
-        remember(report, place("example.net"), story.cache, story.time, story.limits);
+        remember(report, test_place("example.net"), story.cache, story.time, story.limits);
     REQUIRE(remembered.change.next_hops.size() == 1);
     CHECK(remembered.change.next_hops[0].endpoints == std::vector{test_endpoint()});
 }
@@ -245,9 +239,9 @@ TEST_CASE("two sources with different sizes are two paths, and the endpoint vari
     other.endpoints[0].evidence.vantage.source = *IpAddress::parse("192.0.2.201");
     other.endpoints[0].evidence.inbound.path_mtu = PathMtu{1500};
     REQUIRE(cache.store(remember(test_report("example.net", test_black_hole()),
-                                 place("example.net"), cache, now, {})
+                                 test_place("example.net"), cache, now, {})
                             .change));
-    const auto second = remember(other, place("example.net"), cache, now + 1min, {});
+    const auto second = remember(other, test_place("example.net"), cache, now + 1min, {});
     REQUIRE(cache.store(second.change));
     CHECK(cache.path_records.size() == 2);
     CHECK(second.verdict.varies == SizeRange{PathMtu{1400}, PathMtu{1500}});
@@ -260,10 +254,11 @@ TEST_CASE("the bounds of a search are remembered per direction, and joined over 
     auto& evidence = report.endpoints[0].evidence;
     evidence.inbound = {PathMtu{1280}, false, PathMtu{1420}};
     evidence.outbound = {PathMtu{1400}, false, PathMtu{1500}};
-    REQUIRE(cache.store(remember(report, place("example.net"), cache, now, {}).change));
+    REQUIRE(cache.store(remember(report, test_place("example.net"), cache, now, {}).change));
     evidence.inbound = {PathMtu{1372}, false, PathMtu{1500}};
     evidence.outbound = {};
-    REQUIRE(cache.store(remember(report, place("example.net"), cache, now + 10min, {}).change));
+    REQUIRE(
+        cache.store(remember(report, test_place("example.net"), cache, now + 10min, {}).change));
     REQUIRE(cache.path_records.size() == 1);
     const auto& path = cache.path_records[0];
     CHECK(path.inbound == PathMtu{1372});
@@ -276,7 +271,7 @@ TEST_CASE("how long the resolver vouches for the addresses is remembered") {
     MemoryCache cache;
     auto report = test_report("example.net", test_healthy());
     report.addresses_expire = now + 5min;
-    const auto remembered = remember(report, place("example.net"), cache, now, {});
+    const auto remembered = remember(report, test_place("example.net"), cache, now, {});
     CHECK(remembered.change.next_hops[0].addresses_expire == now + 5min);
 }
 
@@ -285,7 +280,7 @@ TEST_CASE("an endpoint remembers when it last offered STARTTLS, under the same n
     auto report = test_report("example.net", test_healthy());
     const auto seen = [&] {
         const auto remembered =
-            remember(report, place("example.net"), story.cache, story.time, story.limits);
+            remember(report, test_place("example.net"), story.cache, story.time, story.limits);
         REQUIRE(story.cache.store(remembered.change));
         story.time += 10min;
         return remembered.change.endpoints.front().starttls_seen;
@@ -305,7 +300,7 @@ TEST_CASE("mailboxes are not spoken of as mail that waits") {
     report.endpoints.front().evidence.endpoint.port = 993;
     report.endpoints.front().evidence.endpoint.service = Service::imaps;
     const auto ill =
-        remember(report, place("[mail.example.net]:993"), story.cache, now, story.limits);
+        remember(report, test_place("[mail.example.net]:993"), story.cache, now, story.limits);
     CHECK(ill.line.find("mail clients meet it too") != std::string::npos);
     CHECK(ill.line.find("deferred") == std::string::npos);
 }
@@ -318,7 +313,7 @@ TEST_CASE("a size that this host's own route ends is no limit of the path") {
         evidence.vantage.route_mtu = PathMtu{own};
         evidence.vantage.route_mtu_learned = learned;
         evidence.outbound = {PathMtu{own}, true, {}};
-        const auto remembered = remember(report, place("example.net"), cache, now, {});
+        const auto remembered = remember(report, test_place("example.net"), cache, now, {});
         REQUIRE(remembered.change.paths.size() == 1);
         cache.path_records = remembered.change.paths;
         CHECK_FALSE(remembered.verdict.varies);

@@ -3,8 +3,15 @@
 #pragma once
 
 #include "lib/diagnosis/report.hpp"
+#include "probes/schedule.hpp"
 
 namespace postfathom {
+
+inline ProbePlace test_place(const std::string& next_hop) {
+    ProbePlace result;
+    result.next_hop = next_hop;
+    return result;
+}
 
 inline Endpoint test_endpoint(const std::string& address = "192.0.2.1",
                               const std::string& name = "mail.example.net") {

@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include "tests/unit/probed/reports.hpp"
+
 using namespace postfathom;
 using namespace std::chrono_literals;
 using Accepted = Schedule::Accepted;
@@ -13,12 +15,6 @@ using Ending = Schedule::Ending;
 namespace {
 
 const Schedule::Time start_of_time{std::chrono::hours{1000}};
-
-ProbePlace place(const std::string& next_hop) {
-    ProbePlace result;
-    result.next_hop = next_hop;
-    return result;
-}
 
 std::vector<std::string> keys(const std::vector<Schedule::Job>& jobs) {
     std::vector<std::string> names;
@@ -30,7 +26,7 @@ std::vector<std::string> keys(const std::vector<Schedule::Job>& jobs) {
 struct Clockwork {
     explicit Clockwork(Schedule::Limits limits = {}) : schedule(limits, start_of_time) {}
     Accepted ask(const std::string& next_hop, ProbeReason reason = ProbeReason::failure_seen) {
-        return schedule.request(place(next_hop), reason, now);
+        return schedule.request(test_place(next_hop), reason, now);
     }
     std::vector<std::string> start() { return keys(schedule.start(now)); }
     void finish(const std::string& key, Ending ending = Ending::conclusive, bool ill = false) {
@@ -169,7 +165,7 @@ TEST_CASE("a sign of recovery during a probe asks for another one after it") {
 
 TEST_CASE("a person who asks while only a guess is probed gets a probe of the next hop itself") {
     Clockwork clock;
-    auto guess = place("example.org");
+    auto guess = test_place("example.org");
     guess.assumed = true;
     guess.peer = Endpoint{};
     clock.schedule.request(guess, ProbeReason::failure_seen, clock.now);
@@ -184,7 +180,7 @@ TEST_CASE("a person who asks while only a guess is probed gets a probe of the ne
 
 TEST_CASE("a queued guess is replaced by what is known better") {
     Clockwork clock;
-    auto guess = place("example.org");
+    auto guess = test_place("example.org");
     guess.assumed = true;
     guess.peer = Endpoint{};
     clock.schedule.request(guess, ProbeReason::failure_seen, clock.now);
@@ -308,7 +304,7 @@ TEST_CASE("what is worth a probe depends on what is known") {
 namespace {
 
 ProbePlace with_peer(const std::string& next_hop, const std::string& address = "192.0.2.1") {
-    auto result = place(next_hop);
+    auto result = test_place(next_hop);
     result.peer = Endpoint{*IpAddress::parse(address), 25, Service::smtp, "mail.example.org"};
     return result;
 }

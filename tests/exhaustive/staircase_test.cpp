@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "probes/tls_session.hpp"
-#include "tests/unit/probes/simulated_sender.hpp"
+#include "tests/exhaustive/simulated_sender.hpp"
 
 using namespace postfathom;
 using namespace postfathom::test;

@@ -10,7 +10,7 @@
 
 #include "lib/diagnosis/diagnose.hpp"
 #include "lib/diagnosis/rules.hpp"
-#include "tests/unit/probes/simulated_path.hpp"
+#include "tests/exhaustive/simulated_path.hpp"
 
 using namespace postfathom;
 

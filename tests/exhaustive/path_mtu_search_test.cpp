@@ -7,7 +7,7 @@
 #include <array>
 #include <utility>
 
-#include "tests/unit/probes/simulated_path.hpp"
+#include "tests/exhaustive/simulated_path.hpp"
 
 using namespace postfathom;
 
