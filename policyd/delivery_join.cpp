@@ -100,9 +100,15 @@ DeliveryJoin::Duration DeliveryJoin::settle_time(Duration patience) const {
     return std::max(min_settle, std::min(2 * slowest, patience / 2));
 }
 
+void DeliveryJoin::active(std::uint32_t pid, Time at) {
+    if (at < last_active_.at) return;  // a question that is looked at again
+    if (pid != last_active_.pid) last_of_another_ = last_active_;
+    last_active_ = {pid, at};
+}
+
 bool DeliveryJoin::log_has_passed(std::uint32_t pid, const Process& state, Time asked) const {
-    const auto& of_another = last_question_.pid == pid ? last_of_another_ : last_question_;
-    return read_past_ >= asked || of_another.asked <= state.last_answer;
+    const auto& of_another = last_active_.pid == pid ? last_of_another_ : last_active_;
+    return read_past_ >= asked || of_another.at <= state.last_answer;
 }
 
 std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state, TroubleKind kind,
@@ -118,11 +124,8 @@ std::optional<LoggedPeer> DeliveryJoin::greeted_server(const Process& state, Tro
 
 DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Time asked,
                                          Duration patience, Time now) {
-    if (pid == 0) return Unknown{};       // a process of another PID namespace
-    if (asked >= last_question_.asked) {  // else it is looked at again
-        if (pid != last_question_.pid) last_of_another_ = last_question_;
-        last_question_ = {pid, asked};
-    }
+    if (pid == 0) return Unknown{};  // a process of another PID namespace
+    active(pid, asked);
     const auto known = processes_.find(pid);
     if (known != processes_.end() && known->second.answered_for &&
         kind == TroubleKind::cannot_start_tls && asked - known->second.last_answer <= same_loop)
@@ -160,6 +163,7 @@ DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Ti
 
 void DeliveryJoin::answered(std::uint32_t pid, std::string_view status_text, Time now) {
     if (pid == 0) return;
+    active(pid, now);
     auto& state = process(pid, now);
     state.last_answer = now;
     // answered_for outlives it: the next recipient's question may be on its way.

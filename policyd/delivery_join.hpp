@@ -26,9 +26,9 @@
 //      may have asked, and its own trouble line be on the way. So the whole bounded wait has
 //      passed, and then either the log is known to be read past the question, by the status line
 //      of an answer that any process was given after it (the lines of all processes go through one
-//      socket, in order), or no other process has asked since the last answer: such a machine has
-//      nothing to log that could make its log trail for so long. Measured with fifty processes:
-//      while the log is rotated it can trail for longer than the wait.
+//      socket, in order), or no other process has asked or was answered since: such a machine has
+//      nothing to log that could make its log trail for so long. Seen once with fifty processes
+//      while the log was rotated: the server of the delivery before.
 //   5. A settle time has passed since the question without a contradicting line: twice what status
 //   lines
 //      lately took to come back, at least min_settle.
@@ -119,9 +119,9 @@ class DeliveryJoin {
         std::size_t text_hash = 0;
         Time at;
     };
-    struct Question {
+    struct Activity {
         std::uint32_t pid = 0;
-        Time asked{};
+        Time at{};
     };
     struct Process {
         std::optional<Candidate> candidate;
@@ -134,6 +134,8 @@ class DeliveryJoin {
     };
 
     Process& process(std::uint32_t pid, Time now);
+    // The process asked, or was answered.
+    void active(std::uint32_t pid, Time at);
     // Rule 4, when the whole bounded wait has passed.
     bool log_has_passed(std::uint32_t pid, const Process& process, Time asked) const;
     std::optional<LoggedPeer> greeted_server(const Process& process, TroubleKind kind,
@@ -147,8 +149,8 @@ class DeliveryJoin {
     std::size_t next_delay_ = 0;
     Time proxy_connected_{};
     Time read_past_{};  // what was logged before this time has been read, of all processes
-    Question last_question_;
-    Question last_of_another_;  // process than that of last_question_
+    Activity last_active_;
+    Activity last_of_another_;  // process than that of last_active_
 };
 
 }  // namespace postfathom

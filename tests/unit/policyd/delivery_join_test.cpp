@@ -122,6 +122,12 @@ TEST_CASE("three recipients of one delivery all get its server") {
             CHECK(story.find(80, 380) == "b.example.net");
         }
     }
+    SUBCASE(
+        "and one that asks late does not, when others were answered whose text names the server") {
+        CHECK(story.find(80, 100) == "wait 380");
+        story.answered(90, "4.4.1 connect to " + b + ":25: Connection refused", pid + 1);
+        CHECK(story.find(80, 380) == "unknown");
+    }
     SUBCASE("and one that asks late, when others asked before the last answer only") {
         story.find(50, 50, tls, pid + 1);
         story.answered(60, failure + " (path: x)");
