@@ -141,20 +141,19 @@ DeliveryJoin::Outcome DeliveryJoin::find(std::uint32_t pid, TroubleKind kind, Ti
         host_.clear();  // the host may have been renamed
     }
     if (state.unlogged.empty()) state.overflowed = false;
+    const bool passed = now >= end && log_has_passed(pid, state, asked);
     const auto certain = [&] {
         if (!state.candidate || !state.unlogged.empty() || state.overflowed) return false;
         const auto& candidate = *state.candidate;
         const bool further = !candidate.queue_id.empty();
-        if (further && asked - state.last_answer > same_loop &&
-            (now < end || !log_has_passed(pid, state, asked)))
-            return false;
+        if (further && asked - state.last_answer > same_loop && !passed) return false;
         const auto since =
             further ? std::max(state.last_answer, candidate.read_at) : candidate.read_at;
         return fits(kind, candidate.kind) && asked - since <= max_age;
     };
     if (certain()) return state.candidate->peer;
     if (now < end) return WaitUntil{end};
-    if (const auto server = greeted_server(state, kind, log_has_passed(pid, state, asked))) {
+    if (const auto server = greeted_server(state, kind, passed)) {
         state.answered_for = server->address;
         return *server;
     }
