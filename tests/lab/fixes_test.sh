@@ -19,8 +19,8 @@ esac
 case $direction in
   outbound)
     # The hole is where the mail goes to.
-    lab_exec router2 ip route replace default via 198.51.100.1
-    lab_exec router1 ip route replace default via 198.51.100.2 mtu 1400
+    lab_ip router2 route replace default via 198.51.100.1
+    lab_ip router1 route replace default via 198.51.100.2 mtu 1400
     ;;
 esac
 
@@ -78,8 +78,7 @@ for kind in "${kinds[@]}"; do
   lab_exec "$host" sh "$LAB_DIR/$kind.undo" >/dev/null
   diff <(echo "$before") <(state "$host") || fail "the undo of $kind leaves something"
   # What the kernel found out meanwhile would help the next one.
-  lab_exec sender ip route flush cache
-  lab_exec sender ip tcp_metrics flush >/dev/null 2>&1 || true
+  forget_sizes
 done
 # What a connection that timed out still had to send may follow once the way is free: such a message comes twice.
 delivered=$(mailbox)

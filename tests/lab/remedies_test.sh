@@ -67,7 +67,6 @@ take_out() {
   run_printed "$host" undo
   diff <(echo "$before") <(state "$host") || fail "the undo leaves something"
 }
-forget_sizes() { lab_exec sender ip route flush cache; lab_exec sender ip tcp_metrics flush >/dev/null 2>&1 || true; }
 
 # A message of so many KB, in lines of 70.
 mail_of() { { printf 'Subject: %s\n\n' "$1"; head -c "$2" /dev/zero | tr '\0' 'x' | fold -w 70; } | lab_exec sender sendmail -C "$conf" -f someone@example.com "${@:3}"; }
@@ -110,14 +109,14 @@ icmp_outbound() { icmp router2 router1 "203.0.113.0/24 dev right"; }
 
 # Another address of this host has another way, which was seen to be clean.
 other_source() {
-  lab_exec sender ip addr add 192.0.2.2/24 dev wg0
-  lab_exec router2 ip route add 192.0.2.2/32 via 198.51.100.1
+  lab_ip sender addr add 192.0.2.2/24 dev wg0
+  lab_ip router2 route add 192.0.2.2/32 via 198.51.100.1
   postfathom_start
   submit_mail
   wait_for 60 "the deferral" all_deferred
-  lab_exec sender ip route replace default via 192.0.2.254 dev wg0 src 192.0.2.2
+  lab_ip sender route replace default via 192.0.2.254 dev wg0 src 192.0.2.2
   expect "from the other address" "$(person_asks | jq -r .verdict.id)" healthy
-  lab_exec sender ip route replace default via 192.0.2.254 dev wg0
+  lab_ip sender route replace default via 192.0.2.254 dev wg0
   expect "from the usual one" "$(person_asks | jq -r .verdict.id)" pmtu-black-hole
   suggested bind-address "$(postfathom suggest example.net --json)"
   put_in sender
@@ -138,10 +137,10 @@ session_cache() {
   id_of() { queue_json | jq -r --arg to "$1" 'select(.recipients[].address == $to).queue_id'; }
   gone() { [ -z "$(id_of "$1")" ]; }
   # "The first handshake still needs a path that carries them."
-  lab_exec sender ip route add 203.0.113.25/32 via 192.0.2.254 dev wg0 mtu 1400
+  lab_ip sender route add 203.0.113.25/32 via 192.0.2.254 dev wg0 mtu 1400
   postqueue -c "$conf" -i "$(id_of first@example.net)"
   wait_for 60 "the first message" gone first@example.net
-  lab_exec sender ip route del 203.0.113.25/32
+  lab_ip sender route del 203.0.113.25/32
   forget_sizes
   flush_queue
   arrived_over_tls 2
@@ -205,10 +204,10 @@ policy() {
     wait_for 60 "deferral $attempt" at_least "$attempt"
   done
   expect "what the receiver has" "$(mailbox)" ""
-  lab_exec sender ip route add 203.0.113.25/32 via 192.0.2.254 dev wg0 mtu 1400
+  lab_ip sender route add 203.0.113.25/32 via 192.0.2.254 dev wg0 mtu 1400
   flush_queue
   arrived_over_tls 1
-  lab_exec sender ip route del 203.0.113.25/32
+  lab_ip sender route del 203.0.113.25/32
   take_out sender
 }
 

@@ -38,6 +38,11 @@ expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', found '$2'"; }
 expect_in() { grep -qF -- "$3" <<<"$2" || fail "$1: expected '$3' in: $2"; }
 expect_not_in() { ! grep -qF -- "$3" <<<"$2" || fail "$1: did not expect '$3' in: $2"; }
 
+# What the sender's kernel has learned of paths would help the next attempt.
+forget_sizes() {
+  lab_ip sender route flush cache
+  lab_ip sender tcp_metrics flush >/dev/null 2>&1 || true
+}
 
 # Header lines as they were before folding (RFC 5322 section 2.2.3).
 unfold() { sed -e ':join' -e 'N' -e '$!b join' -e 's/\n[\t ]\{1,\}/ /g'; }
