@@ -29,14 +29,13 @@ target_link_options(postfathom_settings INTERFACE -Wl,-z,relro,-z,now)
 # Half of a compilation is reading headers that are not ours. Read once, for every target, these need the same definitions
 # everywhere, and what they refer to; the build of the packages sees each file with its own includes alone.
 set(postfathom_precompiled_libraries postfathom_asio fmt::fmt tl::expected Boost::json)
-# postfathom_headers(postfathom_headers [OPTIONS -O0] [ALSO <doctest/doctest.h>])
+# postfathom_headers(postfathom_headers [ALSO <doctest/doctest.h>])
 function(postfathom_headers name)
-  cmake_parse_arguments(arg "" "" "OPTIONS;ALSO" ${ARGN})
+  cmake_parse_arguments(arg "" "" "ALSO" ${ARGN})
   if(POSTFATHOM_PRECOMPILE)
     file(WRITE ${CMAKE_BINARY_DIR}/${name}.cpp "")
     add_library(${name} OBJECT ${CMAKE_BINARY_DIR}/${name}.cpp)
     target_link_libraries(${name} PRIVATE postfathom_settings ${postfathom_precompiled_libraries})
-    target_compile_options(${name} PRIVATE ${arg_OPTIONS})
     target_precompile_headers(${name} PRIVATE
       <algorithm> <array> <chrono> <fstream> <functional> <map> <memory> <optional> <set> <string> <string_view>
       <unordered_map> <utility> <variant> <vector>
