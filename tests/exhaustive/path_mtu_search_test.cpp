@@ -23,6 +23,17 @@ SizeResult told(std::uint32_t size, SizeOutcome outcome, std::uint32_t small = 4
     return {PathMtu{size}, outcome, PathMtu{outcome == SizeOutcome::passed ? size : 0}, small, 0};
 }
 
+// These are asked next, nothing comes of any of them, and it ends without a size.
+void expect_silence(PathMtuSearch& search, std::initializer_list<std::uint32_t> sizes) {
+    for (const auto size : sizes) {
+        CAPTURE(size);
+        CHECK(search.next() == PathMtu{size});
+        search.told(told(size, SizeOutcome::silent));
+    }
+    CHECK_FALSE(search.next());
+    CHECK(search.result() == InboundPath{});
+}
+
 }  // namespace
 
 TEST_CASE("without loss the size is exact for every path MTU") {
@@ -144,12 +155,7 @@ TEST_CASE("a flight without a smaller last packet is found by its silence") {
 TEST_CASE("a mute server is asked twice more and never gets a size") {
     PathMtuSearch search(IpFamily::v4, options);
     search.told(told(1500, SizeOutcome::silent));
-    CHECK(search.next() == PathMtu{1280});
-    search.told(told(1280, SizeOutcome::silent));
-    CHECK(search.next() == PathMtu{576});
-    search.told(told(576, SizeOutcome::silent));
-    CHECK_FALSE(search.next());
-    CHECK(search.result() == InboundPath{});
+    expect_silence(search, {1280, 576});
 }
 
 TEST_CASE("a server that falls silent half-way gets no exact size") {
@@ -251,12 +257,5 @@ TEST_CASE("a hint does not make a mute server a black hole") {
     PathMtuSearch search(IpFamily::v4, options);
     search.hint(PathMtu{1400}, std::nullopt);
     search.told(told(1500, SizeOutcome::silent));
-    CHECK(search.next() == PathMtu{1400});
-    search.told(told(1400, SizeOutcome::silent));
-    CHECK(search.next() == PathMtu{1280});
-    search.told(told(1280, SizeOutcome::silent));
-    CHECK(search.next() == PathMtu{576});
-    search.told(told(576, SizeOutcome::silent));
-    CHECK_FALSE(search.next());
-    CHECK(search.result() == InboundPath{});
+    expect_silence(search, {1400, 1280, 576});
 }
