@@ -61,7 +61,7 @@ std::vector<std::string> first_ages(WriteTransaction& writing, Table table, std:
 }
 
 // Ages for some records of a table, in one transaction; the key to go on after, empty at the end.
-Result<std::string> mend_some(LmdbEnvironment& environment, Table table, std::string after) {
+Result<std::string> mend_some(LmdbEnvironment& environment, Table table, const std::string& after) {
     WriteTransaction writing(environment);
     std::vector<std::string> ages;
     if (writing.status() == MDB_SUCCESS) {
@@ -143,7 +143,7 @@ Result<void> mend_ages(LmdbEnvironment& environment) {
     for (const auto table : aged_tables) {
         std::string after;
         do {
-            auto done = mend_some(environment, table, std::move(after));
+            auto done = mend_some(environment, table, after);
             if (!done) return tl::make_unexpected(done.error());
             after = std::move(*done);
         } while (!after.empty());
