@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Waiting for a condition. Sourced.
 
+# pause SECONDS, without a program to start.
+pause() { read -r -t "$1" <> <(:) || true; }
+
 # poll SECONDS COMMAND...: until it succeeds; status 1 when it does not in time. Pauses grow to a second: what
 # asks is a process or several, and they take the processor from what is waited for.
 poll() {
@@ -10,7 +13,7 @@ poll() {
   shift
   until "$@"; do
     [ "$SECONDS" -lt "$poll_end" ] || return 1
-    read -r -t "${poll_pauses[poll_turn]}" <> <(:) || true
+    pause "${poll_pauses[poll_turn]}"
     [ "$((poll_turn + 1))" -ge "${#poll_pauses[@]}" ] || poll_turn=$((poll_turn + 1))
   done
 }

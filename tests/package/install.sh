@@ -4,6 +4,8 @@
 # and a purge leaves no file, user or group. Changes the host that it runs on: on_host_copy.sh makes one.
 #   install.sh DIRECTORY_OF_PACKAGES FILL_CACHE
 set -euo pipefail
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../poll.bash"
 packages=$1 fill_cache=$2
 readonly users=(postfathom postfathom-policyd postfathom-milter)
 readonly units=(postfathom-{probed,policyd,milter}.service postfathom-{policyd,milter}.socket)
@@ -36,16 +38,13 @@ differences() {
 }
 postfix_files() { find /etc/postfix -type f -exec md5sum {} + | sort; }
 
+answers() { postfathom status >"$work/said" 2>&1; }
 daemon_start() {
   install -d -o postfathom -g postfathom -m 0755 /run/postfathom
   setpriv --reuid=postfathom --regid=postfathom --groups=postfathom,adm --no-new-privs \
     /usr/sbin/postfathom-probed >"$work/daemon.log" 2>&1 &
   daemon=$!
-  local -r end=$((SECONDS + 20))
-  until postfathom status >"$work/said" 2>&1; do
-    [ "$SECONDS" -lt "$end" ] && kill -0 "$daemon" || { cat "$work/said" "$work/daemon.log"; fail "postfathom-probed does not answer"; }
-    read -r -t 0.05 <> <(:) || true
-  done
+  poll 20 answers || { cat "$work/said" "$work/daemon.log"; fail "postfathom-probed does not answer"; }
 }
 daemon_end() { kill "$daemon"; wait "$daemon" || fail "postfathom-probed ended with $?"; }
 known() { postfathom list --json | jq -c '[.. | .verdict? | objects | .id]'; }

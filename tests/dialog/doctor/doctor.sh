@@ -180,11 +180,7 @@ chmod 2750 "$queue/run/postfathom"
 # Not by the function: a function in the background is a shell of its own, and only that would be ended.
 ip netns exec "$name" "$policyd" -c "$work/postfathom.toml" >"$work/policyd.log" 2>&1 &
 policyd_pid=$!
-end=$((SECONDS + 20))
-until [ -S "$queue/run/postfathom/dsn.sock" ]; do
-  [ "$SECONDS" -lt "$end" ] || { cat "$work/policyd.log"; fail "policyd does not listen"; }
-  read -r -t 0.05 <> <(:) || true
-done
+poll 20 test -S "$queue/run/postfathom/dsn.sock" || { cat "$work/policyd.log"; fail "policyd does not listen"; }
 lacks socket-permission
 chmod 0600 "$queue/run/postfathom/policy.sock"
 finds socket-permission warning

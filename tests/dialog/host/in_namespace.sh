@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs a test program in a network namespace of its own, with a name server, a hosts file and routes.
 set -euo pipefail
+# shellcheck source=tests/poll.bash
+. "$(dirname "$0")/../../poll.bash"
 program=$1
 
 for tool in ip dnsmasq; do
@@ -52,12 +54,7 @@ CONF
 ip netns exec "$name" dnsmasq --keep-in-foreground --conf-file="$work/dnsmasq.conf" --listen-address=127.0.0.1 \
   --bind-interfaces --pid-file= --user=root --log-facility="$work/dnsmasq.log" &
 server=$!
-deadline=$((SECONDS + 10))
 # Until the server's socket is there: 0035 is port 53.
-until run grep -q ' 0100007F:0035 ' /proc/net/udp; do
-  [ "$SECONDS" -lt "$deadline" ] || { echo "dnsmasq did not start"; cat "$work/dnsmasq.log"; exit 1; }
-  kill -0 "$server" || { cat "$work/dnsmasq.log"; exit 1; }
-  read -r -t 0.05 <> <(:) || true
-done
+poll 10 run grep -q ' 0100007F:0035 ' /proc/net/udp || { echo "dnsmasq did not start"; cat "$work/dnsmasq.log"; exit 1; }
 
 run ${RUN_UNDER:-} "$program"

@@ -26,12 +26,9 @@ RULES
 }
 
 # An address that is still being checked for duplicates answers nobody.
-deadline=$((SECONDS + 20))
+is_settled() { [ -z "$(ip -n "$1" -6 addr show tentative)" ]; }
 for ns in "$client" "$router" "$server"; do
-  until [ -z "$(ip -n "$ns" -6 addr show tentative)" ]; do
-    [ "$SECONDS" -lt "$deadline" ] || { echo "IPv6 addresses stay tentative"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
-  done
+  poll 20 is_settled "$ns" || { echo "IPv6 addresses stay tentative"; exit 1; }
 done
 
 failed=0

@@ -14,6 +14,8 @@ done
 
 # shellcheck source=tests/tools/certificates.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../tools/certificates.sh"
+# shellcheck source=tests/poll.bash
+. "$(dirname "${BASH_SOURCE[0]}")/../../poll.bash"
 
 client=pfc$$ router=pfr$$ server=pfs$$
 work=$(mktemp -d)
@@ -106,11 +108,6 @@ serve() {
     ip netns exec "$server" "$fake_mx" --listen "$address" --port "$1" --mode "$2" --delay "${4:-0}" \
       --cert "$work/$3.pem" --key "$work/leaf.key" >"$work/$1.$address.log" 2>&1 &
     servers+=($!)
-    local deadline=$((SECONDS + 10))
-    until grep -qs '^ready' "$work/$1.$address.log"; do
-      [ "$SECONDS" -lt "$deadline" ] || { echo "fake_mx $2 did not start"; exit 1; }
-      kill -0 "${servers[-1]}" || exit 1
-      read -r -t 0.02 <> <(:) || true
-    done
+    poll 10 grep -qs '^ready' "$work/$1.$address.log" || { echo "fake_mx $2 did not start"; exit 1; }
   done
 }

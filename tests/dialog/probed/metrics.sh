@@ -4,6 +4,8 @@
 # promtool's opinion of them and of the alert rules; and that rules, dashboard and documentation name what is served.
 set -euo pipefail
 probed=$1 root=$2
+# shellcheck source=tests/poll.bash
+. "$root/tests/poll.bash"
 promtool=$root/build/monitoring/usr/bin/promtool
 [ -x "$promtool" ] || promtool=$(command -v promtool) || { echo "skipped: promtool is not installed (contrib/install-dependencies test)"; exit 77; }
 for tool in curl jq; do command -v $tool >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }; done
@@ -38,7 +40,7 @@ CONF
   for _ in $(seq 300); do
     curl -sf -o "$work/metrics" "http://127.0.0.1:$port/metrics" && break 2
     kill -0 "$daemon" 2>/dev/null || break
-    read -r -t 0.1 <> <(:) || true
+    pause 0.1
   done
   kill "$daemon" 2>/dev/null || true
   wait "$daemon" 2>/dev/null || true
