@@ -93,7 +93,8 @@ bool is_rotated_name(std::string_view path, std::string_view log_path) {
 }  // namespace
 
 struct LogFollower::State : std::enable_shared_from_this<State> {
-    State(asio::any_io_executor executor, std::string file, OnLine report, std::string position)
+    State(const asio::any_io_executor& executor, std::string file, OnLine report,
+          std::string position)
         : path(std::move(file)),
           directory(std::filesystem::path(path).parent_path().string()),
           position_file(std::move(position)),
@@ -345,9 +346,9 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
     }
 };
 
-LogFollower::LogFollower(asio::any_io_executor executor, std::string path, OnLine on_line,
+LogFollower::LogFollower(const asio::any_io_executor& executor, std::string path, OnLine on_line,
                          std::string position_file)
-    : state_(std::make_shared<State>(std::move(executor), std::move(path), std::move(on_line),
+    : state_(std::make_shared<State>(executor, std::move(path), std::move(on_line),
                                      std::move(position_file))) {}
 
 LogFollower::~LogFollower() {

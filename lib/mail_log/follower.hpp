@@ -18,7 +18,7 @@ class LogFollower : public MailLogSource {
     // that a line is seen within a millisecond; polls once a second besides, in case inotify
     // cannot. The position is written to `position_file` (empty: nowhere) at the end, and every 10
     // seconds while lines come: after a crash those of that time are read twice.
-    LogFollower(boost::asio::any_io_executor executor, std::string path, OnLine on_line,
+    LogFollower(const boost::asio::any_io_executor& executor, std::string path, OnLine on_line,
                 std::string position_file = {});
     ~LogFollower() override;
 

@@ -321,15 +321,14 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     }
 };
 
-JournalFollower::JournalFollower(asio::any_io_executor executor, OnLine on_line,
+JournalFollower::JournalFollower(const asio::any_io_executor& executor, OnLine on_line,
                                  std::string position_file)
-    : JournalFollower(std::move(executor), std::move(on_line), std::move(position_file), Limits{}) {
-}
+    : JournalFollower(executor, std::move(on_line), std::move(position_file), Limits{}) {}
 
-JournalFollower::JournalFollower(asio::any_io_executor executor, OnLine on_line,
+JournalFollower::JournalFollower(const asio::any_io_executor& executor, OnLine on_line,
                                  std::string position_file, const Limits& limits)
-    : state_(std::make_shared<State>(std::move(executor), std::move(on_line),
-                                     std::move(position_file), limits)) {}
+    : state_(std::make_shared<State>(executor, std::move(on_line), std::move(position_file),
+                                     limits)) {}
 
 JournalFollower::~JournalFollower() {
     if (state_->running) state_->stop();

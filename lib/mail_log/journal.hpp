@@ -23,9 +23,9 @@ class JournalFollower : public MailLogSource {
     };
     // `journalctl` is looked for in PATH. Begins with what is new, or behind the entry whose cursor
     // is in `position_file` (empty: none is kept). That is written as LogFollower does.
-    JournalFollower(boost::asio::any_io_executor executor, OnLine on_line,
+    JournalFollower(const boost::asio::any_io_executor& executor, OnLine on_line,
                     std::string position_file = {});
-    JournalFollower(boost::asio::any_io_executor executor, OnLine on_line,
+    JournalFollower(const boost::asio::any_io_executor& executor, OnLine on_line,
                     std::string position_file, const Limits& limits);
     ~JournalFollower() override;
 

@@ -60,7 +60,7 @@ FilePosition OpenLog::position() const {
 
 std::size_t OpenLog::read(const OnLine& on_line) {
     start_over_when_truncated();
-    std::array<char, log_chunk_bytes> chunk;
+    std::array<char, log_chunk_bytes> chunk;  // NOLINT: written before it is read
     const auto count = ::pread(file_.get(), chunk.data(), chunk.size(), offset_);
     if (count <= 0) return 0;
     offset_ += count;

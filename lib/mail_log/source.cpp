@@ -11,14 +11,13 @@ std::string to_string(const MailLogPlace& place) {
     return place.file.empty() ? "not followed" : place.file;
 }
 
-std::unique_ptr<MailLogSource> open_mail_log(boost::asio::any_io_executor executor,
+std::unique_ptr<MailLogSource> open_mail_log(const boost::asio::any_io_executor& executor,
                                              const MailLogPlace& place,
                                              MailLogSource::OnLine on_line) {
     if (place.journal)
-        return std::make_unique<JournalFollower>(std::move(executor), std::move(on_line),
-                                                 place.position_file);
+        return std::make_unique<JournalFollower>(executor, std::move(on_line), place.position_file);
     if (place.file.empty()) return nullptr;
-    return std::make_unique<LogFollower>(std::move(executor), place.file, std::move(on_line),
+    return std::make_unique<LogFollower>(executor, place.file, std::move(on_line),
                                          place.position_file);
 }
 

@@ -41,7 +41,7 @@ struct MailLogPlace {
 // "/var/log/mail.log", "the systemd journal", "not followed".
 std::string to_string(const MailLogPlace& place);
 // Null when there is none to follow.
-std::unique_ptr<MailLogSource> open_mail_log(boost::asio::any_io_executor executor,
+std::unique_ptr<MailLogSource> open_mail_log(const boost::asio::any_io_executor& executor,
                                              const MailLogPlace& place,
                                              MailLogSource::OnLine on_line);
 

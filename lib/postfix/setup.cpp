@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/postfix/setup.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "lib/base/text.hpp"
@@ -32,9 +34,9 @@ Result<std::string> spelled(const PostfixConfiguration& written, const std::stri
         for (const auto* program : users)
             if (service.chroot && service.program == program)
                 return fail(ErrorCode::unsupported,
-                            setting + " is " + socket + ", and " + service.name + '/' +
-                                service.type + " of master.cf is chrooted in " + queue + ": set " +
-                                setting + " to a place below it in postfathom.toml");
+                            fmt::format("{0} is {1}, and {2}/{3} of master.cf is chrooted in {4}: "
+                                        "set {0} to a place below it in postfathom.toml",
+                                        setting, socket, service.name, service.type, queue));
     return "unix:" + socket;
 }
 
