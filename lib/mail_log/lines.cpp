@@ -61,28 +61,32 @@ std::optional<Trouble> match_reason(std::string_view reason) {
     return match_any(reason, reason_patterns);
 }
 
-// Behind "to=<". The local part may be a quoted string with anything in it (info_log_addr_form).
+// Behind "to=<". The local part may be a quoted string with anything in it
+// (info_log_address_format). A quote without its twin: either the address is not in external form,
+// or the line was cut within it. Nobody can tell then what of the rest is Postfix's.
 std::optional<std::string_view> take_recipient(std::string_view& text) {
-    const auto ends_here = [&](std::size_t at) {
-        const auto rest = text.substr(at);
-        return rest.starts_with(">, relay=") || rest.starts_with(">, orig_to=<");
-    };
     bool quoted = false;
-    for (const bool mind_quotes : {true, false}) {
-        for (std::size_t i = 0; i < text.size(); ++i) {
-            if (mind_quotes && quoted && text[i] == '\\') {
-                ++i;
-            } else if (mind_quotes && text[i] == '"') {
-                quoted = !quoted;
-            } else if (!quoted && ends_here(i)) {
-                const auto recipient = text.substr(0, i);
-                text.remove_prefix(i + 1);
-                return recipient;
-            }
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (quoted && text[i] == '\\') {
+            ++i;
+        } else if (text[i] == '"') {
+            quoted = !quoted;
+        } else if (const auto rest = text.substr(i);
+                   !quoted && (rest.starts_with(">, relay=") || rest.starts_with(">, orig_to=<"))) {
+            const auto recipient = text.substr(0, i);
+            text.remove_prefix(i + 1);
+            return recipient;
         }
-        quoted = false;  // a quote without its twin: the address is not in external form
     }
     return std::nullopt;
+}
+
+// Postfix cuts a text at 2000 bytes (MSG_SYSLOG_RECLEN of msg_syslog.c, MSG_LOGGER_RECLEN of
+// msg_logger.c), a syslog daemon after RFC 3164 section 4.1 a line at 1024, with its head.
+constexpr std::size_t postfix_cuts_at = 2000, syslog_cuts_from = 900, syslog_cuts_to = 1024;
+bool may_be_cut(std::string_view text) {
+    return !text.ends_with(')') || text.size() >= postfix_cuts_at ||
+           (text.size() >= syslog_cuts_from && text.size() <= syslog_cuts_to);
 }
 
 constexpr std::size_t max_status_code = 9;   // "5.999.999", RFC 3463 section 2
@@ -100,14 +104,14 @@ std::string domain_of(std::string_view recipient) {
 
 // to=<A>[, orig_to=<B>], relay=R[, conn_use=N], delay=T, delays=a/b/c/d[, tls=F], dsn=X.Y.Z,
 // status=S (TEXT): src/global/log_adhoc.c.
-std::optional<DeliveryStatus> parse_status(std::string_view text) {
+std::optional<DeliveryStatus> parse_status(std::string_view text, bool cut) {
     if (!take(text, "to=<")) return std::nullopt;
     const auto recipient = take_recipient(text);
     if (!recipient) return std::nullopt;
     if (take(text, ", orig_to=<") && !take_recipient(text)) return std::nullopt;
     if (!take(text, ", relay=")) return std::nullopt;
-    // Without quotes (info_log_addr_form = internal) a recipient may hold a whole outcome of its
-    // own, and only the last one is Postfix's: rather none than a stranger's.
+    // Without quotes (info_log_address_format = internal) a recipient may hold a whole outcome of
+    // its own, and only the last one is Postfix's: rather none than a stranger's.
     if (text.find(">, relay=") != text.npos) return std::nullopt;
     auto relay = take_until(text, ", ");
     const auto between = take_until(text, "dsn=");  // our own program's numbers, no foreign text
@@ -120,6 +124,14 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
         return std::nullopt;
 
     DeliveryStatus result;
+    result.dsn = *dsn;
+    result.status = *status;
+    // Cut, an address without quotes can hide that what it holds is not Postfix's outcome: no place
+    // is believed.
+    if (cut) {
+        result.reason = text;
+        return result;
+    }
     result.recipient_domain = domain_of(*recipient);
     result.relay = take_peer(*relay);
     for (const auto word : split(*between, ',')) {
@@ -127,10 +139,7 @@ std::optional<DeliveryStatus> parse_status(std::string_view text) {
         if (take(value, "tls=")) result.tls = printable(value, max_tls_word);
         if (take(value, "conn_use=")) result.reused = true;
     }
-    result.dsn = *dsn;
-    result.status = *status;
-    // Without its parenthesis the line was cut on its way, by vbuf limits or syslog.
-    if (text.ends_with(')')) text.remove_suffix(1);
+    text.remove_suffix(1);  // the parenthesis
     result.reason = text;
     if (auto trouble = match_reason(text)) {
         result.trouble = trouble->kind;
@@ -196,9 +205,10 @@ std::optional<LogLine> parse_log_text(LineHead head, std::string_view text) {
     result.host = std::move(head.host);
     result.program = std::move(head.program);
     result.pid = head.pid;
+    const bool cut = may_be_cut(text);
     result.queue_id = take_queue_id(text);
     if (!result.queue_id.empty()) {
-        if (auto status = parse_status(text)) {
+        if (auto status = parse_status(text, cut)) {
             result.event = std::move(*status);
         } else if (auto trouble = match_reason(text)) {
             result.event = std::move(*trouble);

@@ -146,10 +146,10 @@ TEST_CASE("status lines") {
           "error[5] 45952A7814D status deferred 4.7.5 domain=example.org relay=- "
           "trouble=cannot-start-tls peer=- | delivery temporarily suspended: Cannot start TLS: "
           "handshake failure");
-    SUBCASE("a line that was cut keeps what there is") {
+    SUBCASE("a line that was cut keeps what names no place") {
         CHECK(event("45952A7814D: to=<you@example.org>, relay=none, delay=5, delays=0/0/5/0, "
                     "dsn=4.4.1, status=deferred (connect to mx.exa") ==
-              "45952A7814D status deferred 4.4.1 domain=example.org relay=- trouble=- peer=- | "
+              "45952A7814D status deferred 4.4.1 domain= relay=- trouble=- peer=- | "
               "connect to mx.exa");
         CHECK(event("45952A7814D: to=<you@example.org>, relay=none, delay=5, dsn=4.4.1, sta") ==
               "-");
@@ -168,7 +168,7 @@ TEST_CASE("a recipient cannot forge the rest of its line") {
         event("45952A7814D: to=<\"a\\\">, relay=evil[192.0.2.66]:25, \"@example.org>, relay=none, "
               "delay=5, dsn=4.4.1, status=deferred (x)") ==
         "45952A7814D status deferred 4.4.1 domain=example.org relay=- trouble=- peer=- | x");
-    // Postfix before 3.5, or with info_log_addr_form = internal, quotes nothing.
+    // Postfix before 3.5, or with info_log_address_format = internal, quotes nothing.
     for (const auto* forged :
          {"a>, relay=evil[192.0.2.66]:25, delay=1, delays=0/0/0/0, dsn=4.4.1, status=deferred "
           "(connect to evil[192.0.2.66]:25: Connection timed out)",
@@ -180,6 +180,30 @@ TEST_CASE("a recipient cannot forge the rest of its line") {
                           "@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=5, "
                           "dsn=2.0.0, status=sent (250 ok)";
         CHECK(event(line) == "-");
+    }
+    // Where a line is cut within the address, its own outcome is gone and the forged one is all
+    // there is; with quotes (external form) and without, and where the cut leaves a parenthesis at
+    // the end.
+    const std::string trouble =
+        "relay=evil[192.0.2.66]:25, delay=1, delays=0/0/0/0, dsn=4.4.1, status=deferred "
+        "(connect to evil[192.0.2.66]:25: Connection timed out";
+    for (const std::size_t length : {300U, 900U, 1000U, 1024U, 2000U, 2048U}) {
+        CAPTURE(length);
+        for (const char last : {')', 'a'}) {
+            auto unquoted = "45952A7814D: to=<x@example.org>, " + trouble;
+            auto quoted = "45952A7814D: to=<\"x@example.org>, " + trouble;
+            for (auto* line : {&unquoted, &quoted}) {
+                line->resize(length - 1, 'a');
+                *line += last;
+            }
+            CHECK(event(quoted) == "-");
+            // 300 bytes with a parenthesis are an outcome that nothing cuts.
+            const bool placeless = length >= 900 || last != ')';
+            CHECK((event(unquoted).find("domain= relay=- trouble=- peer=- |") !=
+                   std::string::npos) == placeless);
+            CHECK((event(unquoted).find("relay=evil[192.0.2.66]:25") == std::string::npos) ==
+                  placeless);
+        }
     }
     // A server's reply stays a reply.
     CHECK(event("45952A7814D: to=<you@example.org>, relay=mx.example.org[192.0.2.1]:25, delay=5, "
