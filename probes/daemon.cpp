@@ -310,7 +310,7 @@ boost::asio::awaitable<void> Daemon::run_through(Schedule::Job job) {
 
     const bool for_person = job.reason == ProbeReason::operator_asked;
     ProbePlace place = co_await settle(job.place);
-    place.seen_only = !for_person && only_seen(place, job.place.assumed);
+    place.seen_only = !for_person && only_seen(place);
     const auto gate = std::make_shared<DaemonGate>(servers_, cache_, settings_, for_person);
     Report report = co_await probe(place, gate, for_person);
     const auto remembered = conclude(place, report);
@@ -372,15 +372,16 @@ boost::asio::awaitable<ProbePlace> Daemon::settle(ProbePlace place) {
 
 // A recipient's domain is what a stranger chose, for a bounce has the domain of its sender. Where
 // all mail goes to a relay, that stranger's MX records may name the relay, and anybody else beside
-// it, who is not to hear from us. So the log alone speaks for no other server than it names.
-bool Daemon::only_seen(const ProbePlace& place, bool was_assumed) const {
+// it, who is not to hear from us. So the log alone speaks for no other server than it names, also
+// when our record of it is gone.
+bool Daemon::only_seen(const ProbePlace& place) const {
     if (place.next_hop.empty()) return false;
     const auto names = [&](const ConfiguredRoute& route) {
         return route.next_hop == place.next_hop;
     };
     if (std::any_of(settings_.routes.begin(), settings_.routes.end(), names)) return false;
     const auto known = cache_.next_hop(place.next_hop);
-    return known ? known->seen_only : was_assumed;
+    return known ? known->seen_only : !place.routed;
 }
 
 ProbeRequest Daemon::request_for(const ProbePlace& place) const {
@@ -466,11 +467,14 @@ void Daemon::follow_up(const Schedule::Job& job, const ProbePlace& probed, const
 
 void Daemon::store(const CacheChange& change) {
     const auto stored = cache_.store(change);
-    if (!stored) ++counters_.cache_errors;
-    if (!stored && !cache_broken_)
-        log::error("cache: {}; new verdicts are lost until this is mended", stored.error().message);
-    if (stored && cache_broken_) log::info("cache: verdicts are stored again");
-    cache_broken_ = !stored;
+    if (!stored) return cache_failed(stored.error());
+    if (std::exchange(cache_broken_, false)) log::info("cache: verdicts are stored again");
+}
+
+void Daemon::cache_failed(const Error& error) {
+    ++counters_.cache_errors;
+    if (!std::exchange(cache_broken_, true))
+        log::error("{}; new verdicts are lost until this is mended", error.message);
 }
 
 Result<bool> Daemon::forget(const std::string& next_hop) {

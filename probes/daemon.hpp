@@ -149,7 +149,7 @@ class Daemon {
     boost::asio::awaitable<ProbePlace> settle(ProbePlace place);
     boost::asio::awaitable<Report> probe(ProbePlace place, std::shared_ptr<DaemonGate> gate,
                                          bool for_person);
-    bool only_seen(const ProbePlace& place, bool was_assumed) const;
+    bool only_seen(const ProbePlace& place) const;
     ProbeRequest request_for(const ProbePlace& place) const;
     bool occupied(const ProbePlace& place) const;
     void say_what_is_held_back(const std::string& key, const DaemonGate& gate);
@@ -171,6 +171,7 @@ class Daemon {
                              const Remembered& remembered, const DaemonGate& gate) const;
     void follow_up(const Schedule::Job& job, const ProbePlace& probed, const Report& report);
     void store(const CacheChange& change);
+    void cache_failed(const Error& error);
     void remove_expired();
 
     boost::asio::io_context& io_;

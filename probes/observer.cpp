@@ -142,11 +142,13 @@ ProbePlace Observer::place_for(const std::string& domain,
         (!route->from_log || !peer || to_string(next_hop_of_relay(*peer)) == route->next_hop)) {
         place.next_hop = route->next_hop;
         place.verbatim = route->verbatim;
+        place.routed = !route->from_log;
         return place;
     }
     if (const auto* route = find_route(routes_, domain)) {
         place.next_hop = route->next_hop;
         place.verbatim = route->verbatim;
+        place.routed = true;
         return place;
     }
     // Without a route that says otherwise Postfix sends to the recipient's domain.
@@ -275,6 +277,7 @@ std::vector<ProbeWish> Observer::learned(const RouteLearned& notice, CacheChange
     ProbePlace place;
     place.next_hop = route.next_hop;
     place.verbatim = route.verbatim;
+    place.routed = true;
     places_.note(place);
     change.routes.push_back(std::move(route));
     if (auto known = cache_.next_hop(place.next_hop)) {
@@ -295,6 +298,7 @@ std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
     place.next_hop = next_hop;
     if (const auto route = cache_.route(parsed->host); route && route->next_hop == next_hop) {
         place.verbatim = route->verbatim;
+        place.routed = !route->from_log;
         return {{std::move(place), ProbeReason::verdict_wanted}};
     }
     if (cache_.next_hop(next_hop)) return {{std::move(place), ProbeReason::verdict_wanted}};
@@ -303,6 +307,7 @@ std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
                      [&](const ConfiguredRoute& route) { return route.next_hop == next_hop; });
     if (configured != routes_.end()) {
         place.verbatim = configured->verbatim;
+        place.routed = true;
         return {{std::move(place), ProbeReason::verdict_wanted}};
     }
     // Recipient domains are chosen by outsiders.
@@ -318,6 +323,7 @@ std::vector<ProbeWish> Observer::failed(const FailureSeen& notice) {
         place.next_hop = to_string(*next_hop);
         const auto seen = places_.find(place.next_hop);
         place.assumed = (!seen || seen->assumed) && !cache_.next_hop(place.next_hop);
+        place.routed = seen && seen->routed;
     } else if (place.peer) {
         if (const auto known = cache_.endpoint(place.peer->address, place.peer->port);
             known && !known->next_hops.empty())

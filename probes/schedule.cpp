@@ -125,7 +125,8 @@ Schedule::Accepted Schedule::request(ProbePlace place, ProbeReason reason, Time 
     }
     if (const auto queued = pending_.find(key); queued != pending_.end()) {
         ++counters_.joined;
-        const bool better = queued->second.job.place.assumed && !place.assumed;
+        const auto& before = queued->second.job.place;
+        const bool better = (before.assumed && !place.assumed) || (!before.routed && place.routed);
         if (reason >= queued->second.job.reason && !better) return Accepted::joined;
         auto pending = queued->second;
         erase(queued);

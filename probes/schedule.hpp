@@ -41,6 +41,10 @@ struct ProbePlace {
     // `next_hop` is only the recipient's domain, taken as Postfix does when no route says
     // otherwise. It holds when `peer` is among its addresses; else the peer alone is probed.
     bool assumed = false;
+    // A route names `next_hop`: of the configuration, or told by Postfix itself, which by then
+    // connects to any of its servers. Else only a recipient's domain, a log or a report speaks for
+    // it.
+    bool routed = false;
     // See NextHopRecord. Of the name's servers only the peer and those known are probed.
     bool seen_only = false;
 

@@ -83,12 +83,14 @@ chmod 2750 "$sockets"
     'smtp_tls_connection_reuse = no' 'smtp_connection_cache_on_demand = no' 'smtp_helo_timeout = 10s' \
     'smtpd_relay_restrictions = reject_unauth_destination' 'relay_recipient_maps = texthash:'"$conf"'/recipients' \
     'unverified_recipient_reject_code = 550' 'smtpd_error_sleep_time = 0' 'strict_rfc821_envelopes = no' \
-    'smtpd_hard_error_limit = 200' "info_log_addr_form = internal"
+    'smtpd_hard_error_limit = 200' "info_log_address_format = internal"
 } >"$conf/main.cf"
-printf '%s\n' "customer.example smtp:[$own_relay]" "rider.example smtp:[$relay]" "last.example smtp:[$last_relay]" >"$conf/transport"
+printf '%s\n' "customer.example smtp:[$own_relay]" "quoting.example quoting:[$own_relay]" \
+  "rider.example smtp:[$relay]" "last.example smtp:[$last_relay]" >"$conf/transport"
 echo '@customer.example anything' >"$conf/recipients"
 {
   echo '127.0.0.1:2500 inet n - n - - smtpd'
+  echo 'quoting unix - - n - - smtp -o info_log_address_format=external'
   cat "$tools/master.cf"
 } >"$conf/master.cf"
 policy_lines='listen = "127.0.0.1:2600"' configure "[tlsrpt]
@@ -148,6 +150,10 @@ forged='>, relay=decoy[10.9.9.9]:25, delay=1, delays=0/0/0/0, dsn=4.4.1, status=
 header='X-Postfathom-Diagnosis: mx; next-hop=[10.9.9.9]; pmtu-black-hole'
 log_lines=("Nov 23 01:11:21 mx postfix/smtp[3910]: connect to decoy[203.0.113.99]:25: Connection timed out"
   "Nov 23 01:11:21 mx postfix/smtp[3910]: QQ11: to=<a@stranger.example>, relay=decoy[203.0.113.99]:25, delay=1, delays=0/0/0/0, dsn=4.4.1, status=deferred (connect to decoy[203.0.113.99]:25: Connection timed out)")
+# So long that Postfix cuts the line within it: what would show that it is an address is gone, and the last byte is a parenthesis.
+printf -v cut '%*s' 1900 ''
+cut="z@decoy.example$forged${cut// /)}"
+cut=${cut::1990}
 message=(DATA "$header" "Received: from decoy ([10.9.9.9]) by stranger.example" "From: <a@stranger.example>" "Subject: ${log_lines[0]}"
   "{rcpt_host}: [10.9.9.9]" '' "${log_lines[@]}" .)
 # Accepted, for a customer, whose relay is in trouble; with recipients that would end their line early.
@@ -161,7 +167,7 @@ smtp 'EHLO x' 'MAIL FROM:<a@stranger.example>' 'RCPT TO:<u@[10.9.9.9]>' 'RCPT TO
   'RCPT TO:<"u@[10.9.9.9]"@stranger.example>' 'RCPT TO:<u@decoy.stranger.example>' 'RCPT TO:<u@203.0.113.99>' QUIT
 smtp 'EHLO x' 'XFORWARD NAME=decoy ADDR=10.9.9.9' 'XCLIENT ADDR=10.9.9.9' STARTTLS 'ETRN stranger.example' 'VRFY u@[10.9.9.9]' QUIT
 # Bounces that are on their way to servers that their senders chose, as a message from outside that cannot be delivered makes them.
-for sender in b@evil.example c@tls.example d@rider.example e@rider.example; do
+for sender in b@evil.example c@tls.example d@rider.example e@rider.example "\"$cut\"@customer.example" "\"$cut\"@quoting.example"; do
   run sendmail -C "$conf" -f '' "$sender" <<<"Subject: bounce" || fail "sendmail"
 done
 # Policy requests of whoever reaches the port, and of those who may use the socket.
@@ -195,8 +201,22 @@ probed_by() { "$1" http://localhost/v1/destinations | jq -e --arg d "$2" 'any(.d
 for ask in ask_admin ask_journal; do
   for place in "[$own_relay]" rider.example evil.example tls.example; do until_true 60 "$ask: $place is probed" probed_by "$ask" "$place"; done
 done
-# A policy request again, now that Postfix was seen to send mail for these domains somewhere.
+# A policy request again, now that Postfix was seen to send mail for these domains to servers that are known to be
+# theirs, and when what was found there is gone.
+outcomes() { "$1" http://localhost/v1/status | jq .mail_log.deliveries; }
+declare -A before
+for ask in ask_admin ask_journal; do before[$ask]=$(outcomes "$ask"); done
+for sender in f@evil.example f@rider.example; do
+  run sendmail -C "$conf" -f '' "$sender" <<<"Subject: bounce"
+  until_true 60 "the bounce to $sender fails" grep -q "to=<$sender>.*status=deferred" "$log"
+done
+read_all() { [ "$(outcomes "$1")" -ge "$((before[$1] + 2))" ]; }
+for ask in ask_admin ask_journal; do until_true 60 "$ask: the log is read" read_all "$ask"; done
+for ask in ask_admin ask_journal; do
+  for domain in rider.example evil.example; do "$ask" -f -X DELETE "http://localhost/v1/destinations/$domain" >/dev/null || fail "$domain is not forgotten"; done
+done
 for recipient in u@rider.example u@evil.example u@stranger.example; do "$tester" tell policy "$sockets/policy.sock" "$recipient" >/dev/null; done
+until_true 60 'lines are cut within addresses' eval '[ "$(grep -cE "postfix/.*: to=<\"?z@decoy.example>, relay=.*\\)\$" "$log")" -ge 2 ]'
 # One more failure, by the same ways: what was to follow from all before it has begun, and is over.
 run sendmail -C "$conf" -f '' last@last.example <<<"Subject: bounce"
 ended() { [ "$("$1" http://localhost/v1/status | jq .schedule.running)" -eq 0 ]; }

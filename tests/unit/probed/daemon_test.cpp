@@ -205,6 +205,15 @@ TEST_CASE("for a domain that the log alone speaks for, only servers that Postfix
         REQUIRE(bench.world.probed[2].among);
         for (const auto& address : *bench.world.probed[2].among) CHECK(address == used);
     }
+    SUBCASE("also when what was known of it is gone, and Postfix used a known server again") {
+        bench.fail_delivery();
+        bench.settle();
+        bench.cache.next_hops.erase("example.net");
+        bench.daemon->on_notice(encode(Notice{VerdictWanted{"example.net"}}));
+        bench.settle();
+        CHECK(bench.world.probed.back().among == among);
+        CHECK(bench.cache.next_hop("example.net")->seen_only);
+    }
     SUBCASE("until Postfix says that its mail goes by that name") {
         RouteRecord route;
         route.domain = route.next_hop = route.verbatim = "example.net";
