@@ -116,7 +116,7 @@ void Daemon::remove_expired() {
     const auto removed = cache_.remove_older_than(
         wall_now() - std::max(age.good_expire, age.ill_expire), expiry_batch);
     if (!removed)
-        log::error("cache: {}", removed.error().message);
+        cache_failed(removed.error());
     else if (*removed > 0)
         log::debug("cache: {} expired records removed", *removed);
 }

@@ -154,10 +154,33 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
             if (auto room = make_room(removals_per_transaction << std::min(round, 10)); !room)
                 return room;
         }
+        return tl::make_unexpected(failed(code, "write"));
+    }
+
+    Error failed(int code, std::string_view what) {
         auto error =
-            lmdb_error(code, fmt::format("cache: {}: write", shared().directory().string()));
-        if (error.code == ErrorCode::corrupt) start_over(error.message);
-        return tl::make_unexpected(error);
+            lmdb_error(code, fmt::format("cache: {}: {}", shared().directory().string(), what));
+        if (error.code == ErrorCode::corrupt)
+            start_over(error.message);
+        else if (refuses_all())
+            leave_failed_environment();
+        return error;
+    }
+
+    // Once it could not write the header LMDB takes no transaction any more.
+    bool refuses_all() const {
+        if (environment_ == nullptr) return false;
+        MDB_txn* transaction = nullptr;
+        const int code = mdb_txn_begin(environment_->get(), nullptr, MDB_RDONLY, &transaction);
+        if (transaction != nullptr) mdb_txn_abort(transaction);
+        return code == MDB_PANIC;
+    }
+
+    // The file is as before, or damaged; opening it again finds out which. While that fails,
+    // write() tries again.
+    void leave_failed_environment() {
+        environment_ = nullptr;
+        if (auto opened = open(); !opened) log::debug("{}", opened.error().message);
     }
 
     // The oldest, in several transactions: the pages that one gives back are there for the next but
@@ -171,7 +194,7 @@ class LmdbWriter final : public LmdbReader, public CacheWriter {
             const auto gone = remove_oldest(removing, table, wanted, before);
             const int code = removing.commit();
             if (code != MDB_SUCCESS)
-                return tl::make_unexpected(lmdb_error(code, "cache: remove the oldest records"));
+                return tl::make_unexpected(failed(code, "remove the oldest records"));
             removed += gone;
             if (gone < wanted) break;
         }

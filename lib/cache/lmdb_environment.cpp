@@ -31,8 +31,7 @@ Error lmdb_error(int code, std::string_view what) {
     if (code == MDB_MAP_FULL || code == MDB_TXN_FULL || code == MDB_READERS_FULL)
         error.code = ErrorCode::full;
     if (code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
-        code == MDB_VERSION_MISMATCH || code == MDB_PANIC || code == MDB_INCOMPATIBLE ||
-        code == MDB_BAD_TXN)
+        code == MDB_VERSION_MISMATCH || code == MDB_INCOMPATIBLE || code == MDB_BAD_TXN)
         error.code = ErrorCode::corrupt;
     if (code == MDB_NOTFOUND) error.code = ErrorCode::not_found;
     return error;

@@ -92,9 +92,11 @@ Result<void> check_content(const std::shared_ptr<LmdbEnvironment>& environment,
     if (transaction != nullptr) mdb_txn_abort(transaction);
     if (code != MDB_SUCCESS) return tl::make_unexpected(lmdb_error(code, file.string()));
     if (content.ms_entries == 0) return fail(ErrorCode::not_found, "nothing there yet");
-    if (auto tables = environment->open_tables(); !tables)
+    if (auto tables = environment->open_tables(); !tables) {
+        if (tables.error().code != ErrorCode::not_found) return tables;
         return fail(ErrorCode::corrupt,
                     fmt::format("{}: an LMDB file that is not Postfathom's", file.string()));
+    }
     const auto snapshot = ReadTransaction::begin(environment);
     if (!snapshot) return tl::make_unexpected(snapshot.error());
     return check_format(*snapshot, file);

@@ -169,6 +169,37 @@ TEST_CASE("a header overwritten under the writer is noticed at the next store") 
     CHECK(open_cache_for_reading(directory.path())->next_hop("new.example"));
 }
 
+// Removing what is old, and making room, look into other pages than a change of one record.
+TEST_CASE("damage that is met while the oldest records are removed heals as well") {
+    const sample::Directory directory;
+    const auto file = directory.path() / "data.mdb";
+    auto writer = open_cache_for_writing(directory.path(), {std::uint64_t{1} << 20, 100'000});
+    REQUIRE(writer);
+    CacheChange change;
+    for (int i = 0; i < 4000; ++i) {
+        change.next_hops = {sample::next_hop("h" + std::to_string(i) + ".example")};
+        REQUIRE((*writer)->store(change));
+    }
+    REQUIRE((*writer)->counters().next_hops < 4000);
+    // All leaves but that of the tables' names; LMDB's page header has its flags at byte 10, 2 is a
+    // leaf.
+    std::ifstream stream(file, std::ios::binary);
+    std::string page(4096, '\0');
+    int leaves = 0;
+    for (std::uint64_t at = 0; stream.read(page.data(), 4096); at += 4096) {
+        if (page[10] != 2 || page.find("client") != page.npos) continue;
+        overwrite(file, at, std::string(4096, '\0'));
+        ++leaves;
+    }
+    REQUIRE(leaves > 50);
+    SUBCASE("by their age") { CHECK_FALSE((*writer)->remove_older_than(WallTime::max(), 10)); }
+    SUBCASE("for room") { CHECK_FALSE((*writer)->store(change)); }
+    REQUIRE((*writer)->store(change));
+    CHECK((*writer)->next_hop("h3999.example"));
+    CHECK_FALSE((*writer)->next_hop("h3998.example"));
+    CHECK(set_aside_files(directory.path()).size() == 1);
+}
+
 TEST_CASE("a garbled lock file does not matter once its users are gone") {
     const sample::Directory directory;
     fill(directory.path());
