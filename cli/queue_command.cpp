@@ -16,12 +16,12 @@
 
 #include "cli/commands.hpp"
 #include "cli/daemon_answer.hpp"
+#include "cli/queue_routes.hpp"
 #include "cli/queue_view.hpp"
 #include "cli/terminal.hpp"
 #include "lib/base/program.hpp"
 #include "lib/base/text.hpp"
 #include "lib/config/duration.hpp"
-#include "lib/destination/next_hop.hpp"
 #include "lib/mail_queue/listing.hpp"
 
 namespace postfathom {
@@ -33,9 +33,8 @@ using Clock = std::chrono::steady_clock;
 
 // A queue of half a million messages; showq(8) reads each from disk.
 constexpr ProgramLimits queue_limits{std::chrono::minutes{2}, std::size_t{512} << 20};
-constexpr ProgramLimits parameter_limits{std::chrono::seconds{10}, 4096};
-// Questions to the daemon before any probe.
-constexpr int max_routes_asked = 2000;
+// Questions to the daemon about what is not probed.
+constexpr std::size_t max_others = 2000;
 // The daemon has its own limit for probes at a time (probe.concurrent); this is for those who wait.
 constexpr std::size_t waiting_at_a_time = 8;
 constexpr auto redraw = std::chrono::milliseconds{200};
@@ -53,52 +52,6 @@ std::vector<std::string> postfix_command(const std::string& program, const Queue
     }
     return words;
 }
-
-// Where Postfix sends what no transport table says otherwise of; empty when there is none.
-std::string relayhost(const QueueOptions& options) {
-    auto words = postfix_command("postconf", options);
-    words.insert(words.end(), {"-h", "-x", "relayhost"});
-    std::string value;
-    const auto end =
-        run_program(words, parameter_limits, [&](std::string_view piece) { value += piece; });
-    if (!end || end->status != 0 || end->cut) return "";
-    return std::string(trim(value));
-}
-
-// Answers where mail for a domain goes, as far as anybody knows.
-class Routes {
-  public:
-    Routes(const Settings& settings, bool ask, const std::string& relayhost)
-        : settings_(settings), ask_(ask) {
-        if (const auto relays = parse_next_hops(relayhost); !relays.empty())
-            relay_ = MailPlace{to_string(relays.front()), relayhost, PlaceSource::relayhost};
-    }
-
-    MailPlace operator()(const std::string& domain) {
-        if (const auto* route = find_route(settings_.routes, domain))
-            return {route->next_hop, route->verbatim, PlaceSource::configured};
-        if (auto learned = learned_route(domain)) return *learned;
-        return relay_.value_or(MailPlace{});
-    }
-
-  private:
-    std::optional<MailPlace> learned_route(const std::string& domain) {
-        if (!ask_ || asked_ >= max_routes_asked) return std::nullopt;
-        ++asked_;
-        const auto reply = try_daemon(settings_, {"/v1/routes/" + percent_encoded(domain)});
-        if (reply.status == 0) ask_ = false;
-        if (!reply.body) return std::nullopt;
-        const auto route = parse_answer(*reply.body);
-        const auto next_hop = parse_next_hop(text(route, "next_hop"));
-        if (!next_hop) return std::nullopt;
-        return MailPlace{to_string(*next_hop), text(route, "verbatim"), PlaceSource::learned};
-    }
-
-    const Settings& settings_;
-    bool ask_;
-    int asked_ = 0;
-    std::optional<MailPlace> relay_;
-};
 
 // 0, or the exit status after the words went to stderr.
 int read_saved(const std::string& file, QueueListing& listing) {
@@ -244,9 +197,9 @@ void fill(QueueView& view, const QueueOptions& options, const Settings& settings
     for (const auto& row : view.rows) {
         const auto& next_hop = row.group.place.next_hop;
         if (!worth_probing(row.group) || listed(next_hop)) continue;
-        if (!options.no_probe && to_probe.size() < options.most)
+        if (!options.no_probe && !row.group.place.assumed && to_probe.size() < options.most)
             to_probe.push_back(next_hop);
-        else if (others.size() < static_cast<std::size_t>(max_routes_asked))
+        else if (others.size() < max_others)
             others.push_back(next_hop);
     }
     Soundings soundings(settings, limit);
@@ -258,6 +211,11 @@ void fill(QueueView& view, const QueueOptions& options, const Settings& settings
             row.probed = outcome->probed;
             row.known = outcome->known;
             row.remark = outcome->remark;
+            if (row.group.place.assumed && outcome->known.is_null() && !options.no_probe)
+                row.remark =
+                    "not probed, for Postfix may send it elsewhere; if it does not: postfathom "
+                    "probe " +
+                    row.group.place.next_hop;
         } else {
             row.remark = view.daemon_trouble.empty() ? "not asked" : "?";
         }
@@ -293,8 +251,8 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     const auto health = try_daemon(settings, {"/healthz"});
     if (!health.body) view.daemon_trouble = health.trouble;
     const bool live = options.file.empty();
-    QueueGroups groups(
-        Routes(settings, view.daemon_trouble.empty(), live ? relayhost(options) : ""));
+    QueueGroups groups(QueueRoutes(settings, view.daemon_trouble.empty(),
+                                   live ? std::optional(options.config_directory) : std::nullopt));
     QueueListing listing([&](const QueuedMessage& message) { groups.message(message); });
     const int trouble =
         live ? read_live(options, listing, view.cut) : read_saved(options.file, listing);

@@ -39,6 +39,8 @@ std::string_view to_string(PlaceSource source) {
             return "configured";
         case PlaceSource::learned:
             return "learned";
+        case PlaceSource::transport_maps:
+            return "transport_maps";
         case PlaceSource::relayhost:
             return "relayhost";
         case PlaceSource::domain:

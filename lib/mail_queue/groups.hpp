@@ -18,12 +18,13 @@ namespace postfathom {
 
 // How the place that mail goes to is known.
 enum class PlaceSource {
-    configured,  // a [[route]] of our configuration
-    learned,     // the daemon saw Postfix route so
-    relayhost,   // Postfix's parameter
-    domain,      // no word of a route: the recipient's domain
-    reason,      // the recipient has no domain: the server that the reason names
-    none,        // nothing to go to: local delivery
+    configured,      // a [[route]] of our configuration
+    learned,         // the daemon saw Postfix route so
+    transport_maps,  // Postfix's table
+    relayhost,       // Postfix's parameter
+    domain,          // no word of a route: the recipient's domain
+    reason,          // the recipient has no domain: the server that the reason names
+    none,            // nothing to go to: local delivery
 };
 std::string_view to_string(PlaceSource source);
 
@@ -31,6 +32,8 @@ struct MailPlace {
     std::string next_hop;  // canonical; empty with PlaceSource::none
     std::string verbatim;  // as it was written where it comes from
     PlaceSource source = PlaceSource::none;
+    // Only a stranger's address, or what the log showed, leads there: Postfix may go elsewhere.
+    bool assumed = false;
     bool operator==(const MailPlace&) const = default;
 };
 

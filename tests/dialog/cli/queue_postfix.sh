@@ -48,6 +48,14 @@ until_true 60 "the message is deferred" deferred
 postfathom queue --postfix-config "$conf" --json >"$work/out"
 json_is '.messages == 1 and .stuck == 1'
 json_is '.groups[0] | .next_hop == "[127.0.0.1]:9" and .next_hop_from == "relayhost" and .reason == "connect" and .verdict.id == "refused"'
+# Where an address leads that a stranger may have chosen, only Postfix's table says.
+printf '%s\n' 'example.org smtp:[127.0.0.1]:10' '.example.com error:no' >"$conf/transport"
+postconf -c "$conf" -e "transport_maps = texthash:$conf/transport"
+postfathom queue --postfix-config "$conf" --json >"$work/out"
+json_is '.groups[0] | .next_hop == "[127.0.0.1]:10" and .next_hop_from == "transport_maps" and .verdict.id == "refused"'
+postconf -c "$conf" -e 'transport_maps = texthash:/nonexistent/transport'
+postfathom queue --postfix-config "$conf" >"$work/out" 2>"$work/err"
+out_has 'example.org .*not probed, for Postfix may send it elsewhere; if it does not: postfathom probe example.org'
 expect 66 queue --postfix-config /nonexistent
 err_has 'postqueue -j ended with status'
 echo "a real queue: told"
