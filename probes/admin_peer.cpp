@@ -68,8 +68,13 @@ AdminPeer peer_of(int socket) {
 }
 
 AdminRights admin_rights(const Settings::Admin& settings) {
-    return {::geteuid(), numbers_of(settings.readers, "admin.readers"),
-            numbers_of(settings.changers, "admin.changers")};
+    AdminRights rights{::geteuid(),
+                       numbers_of(settings.readers, "admin.readers"),
+                       numbers_of(settings.changers, "admin.changers"),
+                       {}};
+    for (const auto* service : {"postfathom-policyd", "postfathom-milter"})
+        if (const auto number = user_number(service)) rights.never.push_back(*number);
+    return rights;
 }
 
 }  // namespace postfathom

@@ -51,11 +51,12 @@ int hex_digit(char c) {
     return -1;
 }
 
+bool known(std::uint32_t number, const std::vector<std::uint32_t>& numbers) {
+    return number != unknown_account &&
+           std::find(numbers.begin(), numbers.end(), number) != numbers.end();
+}
+
 bool is_among(const AdminPeer& peer, const AccountList& list) {
-    const auto known = [](std::uint32_t number, const std::vector<std::uint32_t>& numbers) {
-        return number != unknown_account &&
-               std::find(numbers.begin(), numbers.end(), number) != numbers.end();
-    };
     return list.all || known(peer.user, list.users) ||
            std::any_of(peer.groups.begin(), peer.groups.end(),
                        [&](std::uint32_t group) { return known(group, list.groups); });
@@ -123,8 +124,9 @@ std::optional<AdminReply> refuse_peer(const AdminPeer& peer, const AdminRights& 
                                       const RequestWords& request,
                                       std::string (*name_of)(std::uint32_t user)) {
     const bool reads = request.method == "GET";
-    if (peer.user == 0 || peer.user == rights.own_user || is_among(peer, rights.changers) ||
-        (reads && is_among(peer, rights.readers)))
+    const bool named = is_among(peer, rights.changers) || (reads && is_among(peer, rights.readers));
+    if (peer.user == 0 || peer.user == rights.own_user ||
+        (named && !known(peer.user, rights.never)))
         return std::nullopt;
     std::string groups;
     for (const auto group : peer.groups)

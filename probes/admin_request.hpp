@@ -54,6 +54,9 @@ struct AdminRights {
     std::uint32_t own_user = 0;  // the daemon's
     AccountList readers;
     AccountList changers;  // who may read as well
+    // Of the other daemons, which are in the group for the sake of the cache: what talks to
+    // strangers shall not tell us where to connect.
+    std::vector<std::uint32_t> never{};
 };
 
 // Of a request, as it came.

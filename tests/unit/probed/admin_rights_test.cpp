@@ -21,8 +21,9 @@ std::string refused(const AdminPeer& peer, const AdminRights& rights, const char
     return std::string(error.at("message").as_string());
 }
 
+constexpr std::uint32_t milter = 400;
 const AdminRights by_default{
-    own, {false, {}, {team}, {"@postfathom"}}, {false, {}, {team}, {"@postfathom"}}};
+    own, {false, {}, {team}, {"@postfathom"}}, {false, {}, {team}, {"@postfathom"}}, {milter}};
 
 }  // namespace
 
@@ -37,6 +38,18 @@ TEST_CASE("root, the daemon's own user and the group postfathom may read and cha
         CHECK_FALSE(refused({team, {1000}}, by_default, method).empty());
         CHECK_FALSE(refused({1000, {0, own}}, by_default, method).empty());
     }
+}
+
+TEST_CASE("another daemon is in the group for the cache, and is let in nowhere") {
+    auto all = by_default;
+    all.readers.all = all.changers.all = true;
+    for (const auto* method : {"GET", "POST", "DELETE"}) {
+        CHECK_FALSE(refused({milter, {milter, team}}, by_default, method).empty());
+        CHECK_FALSE(refused({milter, {milter, team}}, all, method).empty());
+    }
+    auto same = by_default;  // all daemons run as one user
+    same.own_user = milter;
+    CHECK(refused({milter, {milter}}, same, "POST").empty());
 }
 
 TEST_CASE("readers read, changers do both") {
