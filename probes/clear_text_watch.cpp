@@ -77,7 +77,7 @@ void ClearTextWatch::trouble(Delivery& delivery, const Trouble& trouble, Time no
                (trouble.kind == TroubleKind::conversation_timed_out ||
                 trouble.kind == TroubleKind::lost_connection)) {
         // A session that broke behind its handshake is a reason for clear text as well.
-        const auto peer = *session;
+        const auto peer = std::move(*session);
         delivery.established.erase(session);
         tls_failed(delivery, peer, now);
     }

@@ -252,8 +252,7 @@ asio::awaitable<Result<Found>> ProbeEngine::Impl::find(const ProbeRequest& reque
     auto next_hop = request.next_hop;
     // MX records are about mail that comes in (RFC 5321 section 5.1), not about mailboxes.
     if (speaks_imap(service_of(request))) next_hop.mx_lookup = false;
-    const auto resolution =
-        co_await resolver.resolve(next_hop, request.family, settings.connect_timeout);
+    auto resolution = co_await resolver.resolve(next_hop, request.family, settings.connect_timeout);
     if (!resolution) co_return tl::make_unexpected(resolution.error());
     auto hosts = std::move(resolution->hosts);
     if (may_lead_back(request)) hosts = without_own(std::move(hosts), is_own_address);

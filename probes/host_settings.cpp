@@ -60,7 +60,7 @@ bool configures(const std::string& file, const std::string& interface) {
 }
 
 std::string ifupdown_file(const std::string& interface, const std::string& root) {
-    const auto main = root + "/etc/network/interfaces";
+    auto main = root + "/etc/network/interfaces";
     if (configures(main, interface)) return main;
     std::error_code trouble;
     for (const auto& entry : fs::directory_iterator(main + ".d", trouble))

@@ -34,7 +34,7 @@ constexpr std::size_t buffer_bytes = 64 * 1024;
 template <typename T>
 std::optional<T> value_at(std::span<const std::byte> bytes, std::size_t offset = 0) {
     if (offset > bytes.size() || bytes.size() - offset < sizeof(T)) return std::nullopt;
-    T value;
+    T value{};
     std::memcpy(&value, bytes.data() + offset, sizeof value);
     return value;
 }
@@ -246,11 +246,11 @@ Result<std::vector<SocketSample>> sample_mail_sockets() {
 std::set<std::uint32_t> own_socket_inodes() {
     std::set<std::uint32_t> inodes;
     DIR* const directory = ::opendir("/proc/self/fd");
-    if (directory == nullptr) return inodes;
+    const int own = directory == nullptr ? -1 : ::dirfd(directory);
+    if (own < 0) return inodes;
     while (const auto* entry = ::readdir(directory)) {
         std::array<char, 64> target{};
-        const auto length =
-            ::readlinkat(::dirfd(directory), entry->d_name, target.data(), target.size());
+        const auto length = ::readlinkat(own, entry->d_name, target.data(), target.size());
         if (length <= 0) continue;
         const std::string_view text(target.data(), static_cast<std::size_t>(length));
         constexpr std::string_view prefix = "socket:[";
