@@ -25,6 +25,7 @@
 
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
+#include "lib/base/raised.hpp"
 #include "lib/base/result.hpp"
 #include "lib/mail_log/open_log.hpp"
 #include "lib/mail_log/position.hpp"
@@ -279,7 +280,14 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     std::size_t read_some() {
         if (reading || !running) return 0;
-        reading = true;
+        const auto total = read_within_bound();
+        if (!running) release();
+        return total;
+    }
+
+    // Out of memory, on_line may throw.
+    std::size_t read_within_bound() {
+        const Raised now(reading);
         follow_rotation();
         std::size_t total = 0;
         // The older file first, so that lines stay in their order.
@@ -296,8 +304,6 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
             std::erase_if(rotated, [now = Clock::now()](const OpenLog& file) {
                 return now - file.last_growth() > keep_previous;
             });
-        reading = false;
-        if (!running) release();
         return total;
     }
 

@@ -21,6 +21,7 @@
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/program.hpp"
+#include "lib/base/raised.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/units.hpp"
 #include "lib/mail_log/journal_entry.hpp"
@@ -258,27 +259,33 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
     // False when journalctl ended.
     bool read_some() {
         if (reading || !output.is_open()) return true;
-        reading = true;
+        const bool open = read_within_bound();
+        // An entry may have led to our end, and that of the program.
+        if (!running) return true;
+        if (bytes_of_past > limits.bytes) {
+            skip_to_present();
+            return false;
+        }
+        if (open) return true;
+        ended();
+        return false;
+    }
+
+    // False at the end of what journalctl writes. Out of memory, the sink may throw.
+    bool read_within_bound() {
+        const Raised now(reading);
         std::array<char, log_chunk_bytes> chunk{};
         bool open = true;
-        for (std::size_t total = 0; running && open && total < log_bytes_per_turn;) {
+        std::size_t total = 0;
+        while (running && open && total < log_bytes_per_turn && bytes_of_past <= limits.bytes) {
             const auto count = ::read(output.native_handle(), chunk.data(), chunk.size());
             if (count < 0 && errno == EINTR) continue;
             if (count < 0) break;  // EAGAIN: nothing more now
             open = count > 0;
             total += static_cast<std::size_t>(count);
             take({chunk.data(), static_cast<std::size_t>(count)});
-            // An entry may have led to our end, and that of the program.
-            if (running && bytes_of_past > limits.bytes) {
-                reading = false;
-                skip_to_present();
-                return false;
-            }
         }
-        reading = false;
-        if (!running || open) return true;
-        ended();
-        return false;
+        return open;
     }
 
     void ended() {

@@ -70,6 +70,24 @@ struct Bench {
 
 }  // namespace
 
+TEST_CASE("a line for which there is no memory does not end the following") {
+    Folder folder;
+    const auto path = folder / "mail.log";
+    append(path, "");
+    boost::asio::io_context io;
+    Lines lines;
+    LogFollower follower(io.get_executor(), path, [&](std::string_view line) {
+        if (line == "large") throw std::bad_alloc();
+        lines.emplace_back(line);
+    });
+    follower.start();
+    append(path, "large\n");
+    CHECK_THROWS_AS(follower.poll(), std::bad_alloc);
+    append(path, "one\n");
+    follower.poll();
+    CHECK(lines == Lines{"one"});
+}
+
 TEST_CASE("lines are reported as they are written, from the end on") {
     Bench bench;
     append(bench.path, "old\n");
