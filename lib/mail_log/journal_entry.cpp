@@ -64,15 +64,14 @@ std::optional<std::string> pid_of(const json::object& entry) {
 }
 
 // Who may log in to this host may write to its journal in any program's name, but not in another
-// user's: mail servers run as system users (UID_MIN and UID_MAX of login.defs(5), as Debian has
-// them).
+// user's. Mail servers run as system users, below UID_MIN of login.defs(5) as Debian has it; above
+// are people, of this host, of a directory, in containers.
 bool of_a_person(const json::object& entry) {
     constexpr std::uint32_t first = 1000;
-    constexpr std::uint32_t last = 60'000;
     const auto text = field(entry, "_UID").value_or("");
     std::string_view rest = text;
     const auto uid = take_number<std::uint32_t>(rest);
-    return uid && rest.empty() && *uid >= first && *uid <= last;
+    return uid && rest.empty() && *uid >= first;
 }
 
 bool one_word(std::string_view text) {

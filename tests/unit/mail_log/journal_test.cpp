@@ -142,9 +142,11 @@ TEST_CASE("fields of all shapes") {
         {R"({"__REALTIME_TIMESTAMP":"0","MESSAGE":"x"})", ""},
         // The kernel tells who wrote it; a name can be borrowed.
         {entry("\"x\",\"_UID\":\"104\""), "1970-01-01T00:00:00.000000+00:00 localhost t: x"},
-        {entry("\"x\",\"_UID\":\"65534\""), "1970-01-01T00:00:00.000000+00:00 localhost t: x"},
+        {entry("\"x\",\"_UID\":\"999\""), "1970-01-01T00:00:00.000000+00:00 localhost t: x"},
         {entry("\"x\",\"_UID\":\"1000\""), ""},
-        {entry("\"x\",\"_UID\":\"60000\""), ""},
+        {entry("\"x\",\"_UID\":\"65534\""), ""},
+        {entry("\"x\",\"_UID\":\"60578\""), ""},
+        {entry("\"x\",\"_UID\":\"4294967295\""), ""},
     };
     for (const auto& c : cases) {
         CAPTURE(c.json);
@@ -244,6 +246,31 @@ TEST_CASE("a place in the journal that is gone is forgotten") {
     std::ofstream(journal / "position") << "c=gone\n";
     Life life(journal);
     CHECK(life.lines_when(1) == Lines{"one"});
+}
+
+TEST_CASE("an entry for which there is no memory does not end the following") {
+    const FakeJournal journal(
+        "entry large; until [ -e seen ]; do sleep 0.02; done; entry one; exec sleep 1000\n");
+    boost::asio::io_context io;
+    Lines lines;
+    bool thrown = false;
+    JournalFollower follower(io.get_executor(), [&](std::string_view line) {
+        if (line.ends_with("large")) throw std::bad_alloc();
+        lines.emplace_back(line);
+    });
+    follower.start();
+    const auto end = std::chrono::steady_clock::now() + 60s;
+    while (lines.empty() && std::chrono::steady_clock::now() < end) {
+        try {
+            follower.poll();
+        } catch (const std::bad_alloc&) {
+            thrown = true;
+            std::ofstream(journal / "seen");
+        }
+    }
+    CHECK(thrown);
+    CHECK(lines.size() == 1);
+    follower.stop();
 }
 
 TEST_CASE("a line may end the following, and what is ready is read without the loop") {
