@@ -5,6 +5,7 @@
 
 #include "cli/daemon_answer.hpp"
 #include "cli/story_text.hpp"
+#include "lib/base/text.hpp"
 #include "lib/diagnosis/layout.hpp"
 
 namespace postfathom {
@@ -154,8 +155,8 @@ void tell_remedy(Text out, const json::value& known, const json::value& report) 
     for (const auto& command : list(first, "commands"))
         if (!letter) fmt::format_to(out, "    {}\n", text_of(command));
     fmt::format_to(out,
-                   "  all suggestions, and how to verify and undo them: postfathom suggest '{}'\n",
-                   text(known, "next_hop"));
+                   "  all suggestions, and how to verify and undo them: postfathom suggest {}\n",
+                   shell_quoted(text(known, "next_hop")));
 }
 
 }  // namespace
@@ -184,8 +185,8 @@ std::string destination_story(const json::value& known) {
                        text(held_back, "why"), text(held_back, "until"));
     if (!report.is_object())
         fmt::format_to(out,
-                       "  the evidence is not kept any more; to have it: postfathom probe '{}'\n",
-                       text(known, "next_hop"));
+                       "  the evidence is not kept any more; to have it: postfathom probe {}\n",
+                       shell_quoted(text(known, "next_hop")));
     tell_past(out, known);
     story = folded(story);
     tell_remedy(std::back_inserter(story), known, report);

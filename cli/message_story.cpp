@@ -122,8 +122,8 @@ void tell_attempt(Text out, const json::value& attempt, const QueueTimes& times)
             out,
             "    it went IN CLEAR TEXT: TLS with the same server had failed just before; "
             "what makes such mail\n"
-            "    wait for TLS instead: postfathom suggest '{}' --kind tls-policy\n",
-            next_hop.empty() ? domain : next_hop);
+            "    wait for TLS instead: postfathom suggest {} --kind tls-policy\n",
+            shell_quoted(next_hop.empty() ? domain : next_hop));
     if (const auto tls = text(attempt, "tls"); !tls.empty())
         fmt::format_to(out, "    TLS as Postfix counts it: {}\n", tls);
     if (suspended)
@@ -206,8 +206,8 @@ std::string message_story(const json::value& story, const QueueTimes& times) {
     for (const auto& place : list(story, "unknown")) unknown.push_back(text_of(place));
     if (!member(story, "unknown").is_array()) unknown = places_of(story);
     for (const auto& place : unknown)
-        fmt::format_to(out, "\nWhy is not known for {} here; to find out: postfathom probe '{}'\n",
-                       place, place);
+        fmt::format_to(out, "\nWhy is not known for {} here; to find out: postfathom probe {}\n",
+                       place, shell_quoted(place));
     return words;
 }
 

@@ -159,9 +159,10 @@ class Soundings {
         const auto reply = try_daemon(settings_, probe_question(next_hop, limit_));
         if (reply.body) return {true, parse_answer(*reply.body), ""};
         auto found = what_is_known(next_hop);
-        found.remark = reply.status == 0 && reply.code == ErrorCode::timed_out
-                           ? "the probe goes on; look again with: postfathom show " + next_hop
-                           : reply.trouble;
+        found.remark =
+            reply.status == 0 && reply.code == ErrorCode::timed_out
+                ? "the probe goes on; look again with: postfathom show " + shell_quoted(next_hop)
+                : reply.trouble;
         return found;
     }
 
@@ -215,7 +216,7 @@ void fill(QueueView& view, const QueueOptions& options, const Settings& settings
                 row.remark =
                     "not probed, for Postfix may send it elsewhere; if it does not: postfathom "
                     "probe " +
-                    row.group.place.next_hop;
+                    shell_quoted(row.group.place.next_hop);
         } else {
             row.remark = view.daemon_trouble.empty() ? "not asked" : "?";
         }

@@ -61,8 +61,8 @@ std::string first_step(const QueueRow& row) {
     const auto& suggestion = suggestion_of(row);
     const auto& commands = list(suggestion, "commands");
     if (text(suggestion, "form") == "letter")
-        return fmt::format("postfathom suggest '{}'   # a letter to the operator of the server",
-                           text(row.known, "next_hop"));
+        return fmt::format("postfathom suggest {}   # a letter to the operator of the server",
+                           shell_quoted(text(row.known, "next_hop")));
     if (!commands.empty()) {
         auto step = text_of(commands.front());
         if (commands.size() > 1) step += fmt::format("   # and {} more", commands.size() - 1);

@@ -54,4 +54,15 @@ std::string printable(std::string_view text, std::size_t limit) {
     return result;
 }
 
+std::string shell_quoted(std::string_view text) {
+    std::string word = "'";
+    for (const char c : text) {
+        if (c == '\'')
+            word += "'\\''";
+        else
+            word += c;
+    }
+    return word + '\'';
+}
+
 }  // namespace postfathom

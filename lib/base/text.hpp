@@ -24,4 +24,7 @@ bool istarts_with(std::string_view text, std::string_view prefix);
 // where text from a peer enters our own output.
 std::string printable(std::string_view text, std::size_t limit = 256);
 
+// One word to a shell whatever is in it, for commands that we print.
+std::string shell_quoted(std::string_view text);
+
 }  // namespace postfathom

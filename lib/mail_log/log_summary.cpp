@@ -307,7 +307,7 @@ std::vector<DestinationSummary> LogSummary::destinations() const {
         if (tells_tls_) summary.delivered_clear += summary.without_tls_line;
         summary.suspected = suspicion(summary);
         if (worth_a_probe(summary))
-            summary.probe = fmt::format("postfathom probe '{}'", printable(name, 300));
+            summary.probe = "postfathom probe " + shell_quoted(printable(name, 300));
         result.push_back(std::move(summary));
     }
     std::stable_sort(result.begin(), result.end(), [](const auto& a, const auto& b) {

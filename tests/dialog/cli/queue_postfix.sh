@@ -55,7 +55,7 @@ postfathom queue --postfix-config "$conf" --json >"$work/out"
 json_is '.groups[0] | .next_hop == "[127.0.0.1]:10" and .next_hop_from == "transport_maps" and .verdict.id == "refused"'
 postconf -c "$conf" -e 'transport_maps = texthash:/nonexistent/transport'
 postfathom queue --postfix-config "$conf" >"$work/out" 2>"$work/err"
-out_has 'example.org .*not probed, for Postfix may send it elsewhere; if it does not: postfathom probe example.org'
+out_has 'example.org .*not probed, for Postfix may send it elsewhere; if it does not: postfathom probe .example.org.'
 expect 66 queue --postfix-config /nonexistent
 err_has 'postqueue -j ended with status'
 echo "a real queue: told"

@@ -31,6 +31,8 @@ TEST_CASE("times are written in UTC") {
 
 TEST_CASE("foreign text is made safe and short") {
     CHECK(printable("250 ok") == "250 ok");
+    CHECK(shell_quoted("[192.0.2.1]:25") == "'[192.0.2.1]:25'");
+    CHECK(shell_quoted("a'b `c` $d") == R"('a'\''b `c` $d')");
     CHECK(printable("a\r\nb\x1b[31m\x7f\t") == "a??b?[31m??");
     CHECK(printable("\xc3\xa9t\xff") == "??t?");
     CHECK(printable(std::string("a\0b", 3)) == "a?b");

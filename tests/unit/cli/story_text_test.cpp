@@ -68,6 +68,11 @@ TEST_CASE("a message's story tells what happened, when, and what comes next") {
     has(story, "postfathom probe 'example.org'");
 }
 
+TEST_CASE("a recipient's domain is one word of the command that is printed") {
+    const auto story = story_with(R"("recipient_domain": "x'`reboot`'.example", "next_hop": "")");
+    has(story, R"(postfathom probe 'x'\''`reboot`'\''.example')");
+}
+
 TEST_CASE("the next attempt is as far away as the message is old, within Postfix's bounds") {
     for (const auto& [delay, wait] :
          {std::pair("1.5", "300 s"), std::pair("299", "300 s"), std::pair("1200", "1200 s"),
