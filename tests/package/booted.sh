@@ -12,6 +12,8 @@ for tool in systemd-nspawn postfix jq; do
 done
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "$0")")/../poll.bash"
+# shellcheck source=tests/package/newer.bash
+. "$(dirname "$(readlink -f "$0")")/newer.bash"
 readonly daemons=(probed policyd milter)
 
 # Its mounts are seen by nobody else, and vanish with it.
@@ -126,6 +128,33 @@ before=$(all_pids)
 quietly systemctl reload postfathom-{probed,policyd,milter}
 for daemon in "${daemons[@]}"; do until_true 20 "$daemon does not say that it reads its settings" reloaded "$daemon"; done
 [ "$(all_pids)" = "$before" ] || fail "a daemon ended: $before became $(all_pids)"
+
+step "an upgrade loses no request and no verdict, and the sockets stay"
+newer_packages "$packages" "$work/root/root/newer"
+sockets=(/var/spool/postfix/run/postfathom/{policy,dsn,milter}.sock)
+cat >"$work/root/root/ask" <<'ASK'
+#!/bin/bash
+# Asks the policy service again and again; a line for each answer.
+while [ ! -e /root/enough ]; do
+  printf '%s\n' request=smtpd_access_policy protocol_state=RCPT recipient=you@example.net '' |
+    socat -t30 - UNIX-CONNECT:/var/spool/postfix/run/postfathom/policy.sock 2>&1 | head -n 1
+done
+ASK
+known() { inside postfathom list --json | jq -c '[.. | .verdict? | objects | .id]'; }
+before=$(inside stat -c %i "${sockets[@]}") verdicts=$(known) pids=$(all_pids)
+[ "$verdicts" != '[]' ] || fail "no verdict is known before the upgrade"
+inside bash /root/ask >"$work/asked" 2>&1 &
+asking=$!
+until_true 20 "the policy service does not answer" test -s "$work/asked"
+quietly bash -c 'dpkg -i /root/newer/*.deb'
+until_true 30 "a unit is not active" active postfathom-{probed,policyd,milter}.service postfathom-{policyd,milter}.socket
+until_true 20 "postfathom status" answers
+: >"$work/root/root/enough"
+wait "$asking"
+[ "$(inside stat -c %i "${sockets[@]}")" = "$before" ] || fail "a socket was made anew"
+[ "$(known)" = "$verdicts" ] || fail "verdicts: found $(known), expected $verdicts"
+[ -z "$(comm -12 <(sort <<<"$pids") <(all_pids | sort))" ] || fail "a daemon was not started again"
+! grep -v '^action=' "$work/asked" || fail "of $(wc -l <"$work/asked") requests those went unanswered"
 
 step "mail is tagged as before"
 quietly postsuper -d ALL

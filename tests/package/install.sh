@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "$0")")/../poll.bash"
+# shellcheck source=tests/package/newer.bash
+. "$(dirname "$(readlink -f "$0")")/newer.bash"
 packages=$1 fill_cache=$2
 readonly users=(postfathom postfathom-policyd postfathom-milter)
 readonly units=(postfathom-{probed,policyd,milter}.service postfathom-{policyd,milter}.socket)
@@ -81,13 +83,7 @@ daemon_end
 step "an upgrade keeps the cache and an edited configuration"
 sed -i 's/^level = .*/level = "debug"/' "$settings"
 edited=$(md5sum "$settings")
-mkdir "$work/newer"
-for package in "$packages"/postfathom_*.deb "$packages"/postfathom-daemons_*.deb; do
-  dpkg-deb -R "$package" "$work/part"
-  sed -i -E 's/^(Version: .*)/\1+newer/; s/(postfathom \(= [^)]*)/\1+newer/' "$work/part/DEBIAN/control"
-  quietly dpkg-deb -Znone -b "$work/part" "$work/newer"
-  rm -r "$work/part"
-done
+newer_packages "$packages" "$work/newer"
 quietly dpkg -i "$work"/newer/*.deb
 expect "version" "$(dpkg-query -W -f '${Version}' postfathom-daemons | grep -o '+newer$')" +newer
 expect "configuration" "$(md5sum "$settings")" "$edited"
