@@ -104,6 +104,17 @@ start
 eventually "lines of the time between are lost" seen 25
 delivered ABABA00000
 eventually "a line after that is not seen" seen 26
+
+# journald is started anew, then its files are rotated and the old ones removed. Repeated, for logger(1) does not tell that
+# nobody listens yet.
+more_than() { delivered "$2"; [ "$(ask /v1/status | jq .mail_log.deliveries)" -gt "$1" ]; }
+kill "$journald_pid"; wait "$journald_pid" || true
+"$journald" >"$work/journald" 2>&1 &
+journald_pid=$!
+eventually "lines behind the start of journald are not seen" more_than 26 CDCDC00000
+journalctl -q --rotate --vacuum-files=1
+[ "$(find /run/log/journal -name '*.journal' | wc -l)" -eq 1 ] || fail "the journal was not rotated away: $(find /run/log/journal -type f)"
+eventually "lines behind the rotation are not seen" more_than "$(ask /v1/status | jq .mail_log.deliveries)" DEDED00000
 children=$(reader)
 kill "$pid"; wait "$pid" || true
 pid=
