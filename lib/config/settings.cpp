@@ -382,7 +382,8 @@ std::vector<SettingRow> make_rows() {
 
         path("cache.directory", Empty::refused, POSTFATHOM_MEMBER(cache.directory),
              "Directory of the probe cache; postfathom-probed writes it, the other daemons read "
-             "it."),
+             "it. Under systemd another one has to be named to all three services "
+             "(ReadWritePaths= of systemd.exec(5))."),
         bytes("cache.max_bytes", std::uint64_t{1} << 20, std::uint64_t{1} << 40,
               POSTFATHOM_MEMBER(cache.max_bytes),
               "Most that the cache may take; what was confirmed longest ago goes first."),
@@ -411,7 +412,7 @@ std::vector<SettingRow> make_rows() {
 
         path("mail_log.dovecot_file", Empty::allowed, POSTFATHOM_MEMBER(mail_log.dovecot_file),
              "Dovecot's log file, where that is another one; its failed handshakes count for the "
-             "clients' networks (postfathom clients)."),
+             "clients' networks (postfathom list --clients)."),
 
         socket("tlsrpt.socket", POSTFATHOM_MEMBER(tlsrpt.socket),
                "UNIX datagram socket for smtp_tlsrpt_socket_name of Postfix 3.10 and later, below "
