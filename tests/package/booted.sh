@@ -47,6 +47,7 @@ rm -f "$work/root/usr/sbin/policy-rc.d" "$work/root/etc/machine-id" "$work/root/
 
 step "systemd boots"
 systemd-nspawn --quiet --register=no --keep-unit --private-network -D "$work/root" --bind-ro="$packages:/run/packages" \
+  --bind-ro="$(dirname "$(readlink -f "$0")")/../../contrib:/run/contrib" \
   --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" --boot --console=pipe -- --unit=basic.target </dev/null >"$work/console" 2>&1 &
 container=$!
 booted() {
@@ -62,7 +63,11 @@ poll 120 booted || {
 quietly systemctl start postfix
 
 step "the packages start the daemons, and each says that it is ready"
-quietly bash -c 'dpkg -i /run/packages/postfathom_*.deb /run/packages/postfathom-daemons_*.deb'
+quietly /run/contrib/install --packages /run/packages
+for word in 'Postfix does not ask Postfathom by smtpd_milters' 'To have Postfix ask Postfathom: postfathom setup'; do
+  grep -qF "$word" "$work/said" || { cat "$work/said"; fail "contrib/install ends without \"$word\""; }
+done
+[ -s "$packages/$(basename "$packages"/postfathom_*.deb)" ] || fail "contrib/install removed packages that are not its own"
 active() { [ "$(inside systemctl is-active "$@" | sort -u)" = active ]; }
 until_true 30 "a unit is not active" active postfathom-{probed,policyd,milter}.service postfathom-{policyd,milter}.socket
 answers() { inside postfathom status >"$work/said" 2>&1; }
