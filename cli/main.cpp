@@ -257,7 +257,10 @@ void add_queue(CommandLine& line) {
     add_json(command, options->json);
     command->footer(
         "postfathom-probed probes and remembers; while it is down the groups are shown without a\n"
-        "diagnosis, with exit status 69. Where a server said no, nothing is probed.\n\n"
+        "diagnosis, with exit status 69. Where a server said no, nothing is probed, nor where\n"
+        "transport_maps or a sender's own relay may lead elsewhere than a recipient's domain.\n"
+        "With --file recipients' domains are taken for next hops where no learned route "
+        "differs.\n\n"
         "Examples:\n"
         "  postfathom queue\n"
         "  postfathom queue --no-probe --json\n"
