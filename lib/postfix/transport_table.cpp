@@ -39,7 +39,6 @@ std::vector<std::string> transport_keys(const std::string& domain) {
 std::optional<DomainRoute> route_of_domain(const PostfixConfiguration& postfix,
                                            const std::string& domain,
                                            const TransportLookup& look_up) {
-    const auto by_domain = DomainRoute{DomainRoute::By::domain, {}};
     const auto entry = entry_of(postfix, domain, look_up);
     if (!entry) return std::nullopt;
     // transport(5), RESULT FORMAT: ":" changes nothing, "smtp:" is the recipient's domain whatever
@@ -52,7 +51,7 @@ std::optional<DomainRoute> route_of_domain(const PostfixConfiguration& postfix,
             colon == 0 ? postfix.value("default_transport") : value.substr(0, colon);
         if (!delivers_by_smtp(postfix, transport)) return std::nullopt;
         const auto next_hop = value.substr(colon + 1);
-        if (next_hop.empty()) return by_domain;
+        if (next_hop.empty()) return DomainRoute{};
         return DomainRoute{DomainRoute::By::transport_maps, std::string(next_hop)};
     }
     if (!postfix.value("sender_dependent_relayhost_maps").empty() ||
@@ -61,7 +60,7 @@ std::optional<DomainRoute> route_of_domain(const PostfixConfiguration& postfix,
         return std::nullopt;
     if (const auto& relay = postfix.value("relayhost"); !relay.empty())
         return DomainRoute{DomainRoute::By::relayhost, relay};
-    return by_domain;
+    return DomainRoute{};
 }
 
 }  // namespace postfathom
