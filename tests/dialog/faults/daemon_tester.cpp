@@ -117,9 +117,10 @@ int kill_loop(Surface surface, const std::string& path, int times, unsigned seed
     std::sort(took.begin(), took.end());
     // The longest of 150 may be a loaded machine's.
     const auto nearly_all = took[took.size() * 9 / 10];
-    say(fmt::format(
-        "{} kills; it answered again after {} ms at the median, {} ms in nine of ten, {} ms at most",
-        times, took[took.size() / 2].count(), nearly_all.count(), took.back().count()));
+    say(
+        fmt::format("{} kills; it answered again after {} ms at the median, {} ms in nine of ten, "
+                    "{} ms at most",
+                    times, took[took.size() / 2].count(), nearly_all.count(), took.back().count()));
     if (nearly_all > 1s) give_up(path + ": it takes more than a second to answer again");
     wait_for_the_end();
     end_daemon(last);
