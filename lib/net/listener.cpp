@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -13,9 +14,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 #include "lib/base/account.hpp"
@@ -81,6 +84,26 @@ std::string describe_peer(int connected) {
     if (!std::getline(comm, name)) return fmt::format("process {}", peer.pid);
     return fmt::format("{}, process {}", printable(name, 32), peer.pid);
 }
+
+// Between bind(2) and listen(2) a live server refuses connections as an ended one does. So from the
+// look at what is there until it listens one has the directory for itself, among those that ask for
+// it here; for want of that it goes on.
+class DirectoryForOne {
+  public:
+    explicit DirectoryForOne(const std::string& path) {
+        const auto parent = std::filesystem::path(path).parent_path();
+        directory_.reset(
+            ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+        while (directory_ && ::flock(directory_.get(), LOCK_EX | LOCK_NB) != 0 &&
+               (errno == EWOULDBLOCK || errno == EINTR) &&
+               std::chrono::steady_clock::now() < patience)
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+
+  private:
+    Descriptor directory_;
+};
 
 // Frees the path when what is there is the socket of a server that ended. Only a refused connection
 // says so; a full backlog, a missing permission or any other file does not.
@@ -228,6 +251,7 @@ Result<int> listen_unix(const SocketPlace& place) {
         of_the_manager().push_back(place.path);
         return *passed;
     }
+    const DirectoryForOne for_us(place.path);
     auto bound = bind_at(place, SOCK_STREAM);
     if (!bound) return tl::make_unexpected(bound.error());
     if (::listen(bound->get(), listen_backlog) != 0) {
@@ -291,6 +315,7 @@ Result<int> bind_unix_datagram(const SocketPlace& place) {
         of_the_manager().push_back(place.path);
         return *passed;
     }
+    const DirectoryForOne for_us(place.path);
     auto bound = bind_at(place, SOCK_DGRAM);
     if (!bound) return tl::make_unexpected(bound.error());
     return bound->release();

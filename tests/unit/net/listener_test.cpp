@@ -10,8 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <barrier>
 #include <cstring>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "lib/base/descriptor.hpp"
 #include "tests/unit/cache/sample.hpp"
@@ -92,6 +97,28 @@ TEST_CASE("a socket that an ended server left behind is replaced, a live one is 
     };
     SUBCASE("stream") { check(&listen_unix, SOCK_STREAM); }
     SUBCASE("datagram") { check(&bind_unix_datagram, SOCK_DGRAM); }
+}
+
+TEST_CASE("of servers that start at the same moment one gets the socket, and keeps it") {
+    const sample::Directory directory;
+    const auto path = (directory.path() / "s").string();
+    const SocketPlace place{path, 0660, "", ""};
+    REQUIRE(Descriptor(listen_unix(place).value_or(-1)));  // stale from here on
+    for (int round = 0; round < 100; ++round) {
+        CAPTURE(round);
+        std::barrier<> begin(8);
+        std::array<Descriptor, 8> listening;
+        std::vector<std::thread> servers;
+        for (auto& ours : listening)
+            servers.emplace_back([&] {
+                begin.arrive_and_wait();
+                ours.reset(listen_unix(place).value_or(-1));
+            });
+        for (auto& server : servers) server.join();
+        REQUIRE(std::count_if(listening.begin(), listening.end(),
+                              [](const Descriptor& ours) { return static_cast<bool>(ours); }) == 1);
+        CHECK(connect_to(path, SOCK_STREAM) == 0);
+    }
 }
 
 TEST_CASE("the message about a live server names it") {
