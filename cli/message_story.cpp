@@ -106,7 +106,7 @@ void tell_attempt(Text out, const json::value& attempt, const QueueTimes& times)
     fmt::format_to(
         out, "\n  {}: {}, for {}{}{}{}\n", text(attempt, "at"),
         suspended ? "put off without an attempt" : status,
-        domain.empty() ? "a local recipient" : domain,
+        domain.empty() ? "a recipient whose domain the log does not tell" : domain,
         recipients == "1" || recipients.empty() ? "" : " (" + recipients + " recipients)",
         next_hop.empty() || next_hop == domain ? "" : ", which goes to " + next_hop,
         relay.empty() ? "" : ", by " + relay);
