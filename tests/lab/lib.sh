@@ -27,6 +27,8 @@ lab_ip() { ip -n "pf$LAB_ID-$1" "${@:2}"; }
 
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../poll.bash"
+# shellcheck source=tests/tools/quick_start.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../tools/quick_start.bash"
 # Waits until a command succeeds; says what it waited for when it does not.
 #   wait_for SECONDS WHAT COMMAND...
 wait_for() {
@@ -223,6 +225,7 @@ CONF
 
 lab_postfix_start() {
   local host=$1 dir=$LAB_DIR/$1
+  quick_start "$dir/queue"
   lab_exec "$host" postfix -c "$dir/config" start >>"$dir/log/start.log" 2>&1 || {
     cat "$dir/log/start.log" >&2
     return 1

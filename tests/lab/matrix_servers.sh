@@ -95,6 +95,7 @@ CONF
     echo "$((2500 + i)) inet n - n - - smtpd $options"
     echo "$((2550 + i)) inet n - n - - smtpd -o smtpd_tls_wrappermode=yes $options"
   done >>"$postfix_dir/config/master.cf"
+  quick_start "$postfix_dir/queue"
   in_server postfix -c "$postfix_dir/config" start >"$postfix_dir/log/start.log" 2>&1 || {
     cat "$postfix_dir/log/start.log" >&2
     return 1

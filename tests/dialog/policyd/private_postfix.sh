@@ -28,6 +28,8 @@ cleanup() {
 trap cleanup EXIT
 # shellcheck source=tests/poll.bash
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../poll.bash"
+# shellcheck source=tests/tools/quick_start.bash
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../tools/quick_start.bash"
 # until_true SECONDS WHAT COMMAND...: waits until the command succeeds.
 until_true() { poll "$1" "${@:3}" || { echo "FAILED: after $1 s: $2"; exit 1; }; }
 
@@ -99,6 +101,7 @@ start_trouble() {
   until_true 10 "the failing servers listen" grep -q ready "$work/trouble.log"
 }
 start_postfix() {
+  quick_start "$queue"
   run postfix -c "$conf" start >/dev/null 2>&1
   until_true 20 "Postfix runs" test -s "$log"
 }
