@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/at_end.hpp"
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
-#include "lib/base/raised.hpp"
 #include "lib/base/result.hpp"
 #include "lib/mail_log/open_log.hpp"
 #include "lib/mail_log/position.hpp"
@@ -287,7 +287,8 @@ struct LogFollower::State : std::enable_shared_from_this<State> {
 
     // Out of memory, on_line may throw.
     std::size_t read_within_bound() {
-        const Raised now(reading);
+        reading = true;
+        const AtEnd done([this] { reading = false; });
         follow_rotation();
         std::size_t total = 0;
         // The older file first, so that lines stay in their order.

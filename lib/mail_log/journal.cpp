@@ -18,10 +18,10 @@
 #include <optional>
 #include <vector>
 
+#include "lib/base/at_end.hpp"
 #include "lib/base/descriptor.hpp"
 #include "lib/base/log.hpp"
 #include "lib/base/program.hpp"
-#include "lib/base/raised.hpp"
 #include "lib/base/result.hpp"
 #include "lib/base/units.hpp"
 #include "lib/mail_log/journal_entry.hpp"
@@ -273,7 +273,8 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
 
     // False at the end of what journalctl writes. Out of memory, the sink may throw.
     bool read_within_bound() {
-        const Raised now(reading);
+        reading = true;
+        const AtEnd done([this] { reading = false; });
         std::array<char, log_chunk_bytes> chunk{};
         bool open = true;
         std::size_t total = 0;
@@ -307,9 +308,11 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
                 partial += piece;
             if (newline == text.npos) return;
             text.remove_prefix(newline + 1);
+            const AtEnd next([this] {
+                partial.clear();
+                skipping = false;
+            });
             if (!skipping) report();
-            partial.clear();
-            skipping = false;
         }
     }
 

@@ -3,6 +3,8 @@
 # prints where that is a command.
 set -euo pipefail
 program=$1 policyd=$2
+# shellcheck source=tests/poll.bash
+. "$(dirname "$(readlink -f "$0")")/../../poll.bash"
 for tool in ip nft jq sysctl postconf setpriv; do
   command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
 done

@@ -69,8 +69,11 @@ TEST_CASE("a message's story tells what happened, when, and what comes next") {
 }
 
 TEST_CASE("a recipient's domain is one word of the command that is printed") {
-    const auto story = story_with(R"("recipient_domain": "x'`reboot`'.example", "next_hop": "")");
-    has(story, R"(postfathom probe 'x'\''`reboot`'\''.example')");
+    const auto story = story_with(R"("recipient_domain": "x'`reboot`'.example", "next_hop": "",
+        "status": "sent", "relay": "mx.example.org[192.0.2.1]:25", "tls_established": false,
+        "failed": [{"kind": "cannot-start-tls", "server": "mx.example.org[192.0.2.1]:25",
+        "reason": ""}])");
+    has(story, R"(postfathom suggest 'x'\''`reboot`'\''.example' --kind tls-policy)");
 }
 
 TEST_CASE("the next attempt is as far away as the message is old, within Postfix's bounds") {

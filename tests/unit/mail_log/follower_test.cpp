@@ -86,6 +86,13 @@ TEST_CASE("a line for which there is no memory does not end the following") {
     append(path, "one\n");
     follower.poll();
     CHECK(lines == Lines{"one"});
+    append(path, "lar");
+    follower.poll();
+    append(path, "ge\n");
+    CHECK_THROWS_AS(follower.poll(), std::bad_alloc);
+    append(path, "two\n");
+    follower.poll();
+    CHECK(lines == Lines{"one", "two"});
 }
 
 TEST_CASE("lines are reported as they are written, from the end on") {
