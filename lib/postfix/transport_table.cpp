@@ -43,8 +43,7 @@ std::optional<DomainRoute> route_of_domain(const PostfixConfiguration& postfix,
     if (!entry) return std::nullopt;
     // transport(5), RESULT FORMAT: ":" changes nothing, "smtp:" is the recipient's domain whatever
     // relayhost says.
-    if (*entry && trim(**entry) != ":") {
-        const auto value = trim(**entry);
+    if (const std::string_view value = *entry ? trim(**entry) : ":"; value != ":") {
         const auto colon = value.find(':');
         if (colon == value.npos) return std::nullopt;
         const auto transport =

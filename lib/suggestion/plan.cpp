@@ -132,9 +132,9 @@ bool safe_path(std::string_view path) {
            path.find("..") == std::string_view::npos;
 }
 
-// Brackets are patterns to the shell; nothing that safe_word() lets pass ends a single quote.
+// Brackets are patterns to the shell.
 std::string shell_word(std::string_view text) {
-    return only_of(text, "._:@/-") ? std::string{text} : fmt::format("'{}'", text);
+    return only_of(text, "._:@/-") ? std::string{text} : shell_quoted(text);
 }
 
 bool sends_mail(Service service) {

@@ -41,7 +41,7 @@ bool only_of(std::string_view text, std::string_view more);
 bool safe_word(std::string_view text, std::string_view more);
 bool safe_interface(std::string_view name);
 bool safe_path(std::string_view path);  // absolute
-// In quotes where a shell would read more than letters in it. `text` has no quotes.
+// In quotes where a shell would read more than letters in it.
 std::string shell_word(std::string_view text);
 
 bool sends_mail(Service service);
