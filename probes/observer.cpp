@@ -45,6 +45,14 @@ void add_peer(std::vector<LoggedPeer>& peers, const LoggedPeer& peer) {
     }
 }
 
+// A RouteRecord or a ConfiguredRoute. `routed`: see ProbePlace.
+template <typename Route>
+void take_route(ProbePlace& place, const Route& route, bool routed) {
+    place.next_hop = route.next_hop;
+    place.verbatim = route.verbatim;
+    place.routed = routed;
+}
+
 }  // namespace
 
 void SeenPlaces::note(ProbePlace place) {
@@ -140,15 +148,11 @@ ProbePlace Observer::place_for(const std::string& domain,
     if (const auto route = cache_.route(domain);
         route &&
         (!route->from_log || !peer || to_string(next_hop_of_relay(*peer)) == route->next_hop)) {
-        place.next_hop = route->next_hop;
-        place.verbatim = route->verbatim;
-        place.routed = !route->from_log;
+        take_route(place, *route, !route->from_log);
         return place;
     }
     if (const auto* route = find_route(routes_, domain)) {
-        place.next_hop = route->next_hop;
-        place.verbatim = route->verbatim;
-        place.routed = true;
+        take_route(place, *route, true);
         return place;
     }
     // Without a route that says otherwise Postfix sends to the recipient's domain.
@@ -275,9 +279,7 @@ std::vector<ProbeWish> Observer::learned(const RouteLearned& notice, CacheChange
     route.next_hop = to_string(*next_hop);
     route.learned_at = now;
     ProbePlace place;
-    place.next_hop = route.next_hop;
-    place.verbatim = route.verbatim;
-    place.routed = true;
+    take_route(place, route, true);
     places_.note(place);
     change.routes.push_back(std::move(route));
     if (auto known = cache_.next_hop(place.next_hop)) {
@@ -297,8 +299,7 @@ std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
     ProbePlace place;
     place.next_hop = next_hop;
     if (const auto route = cache_.route(parsed->host); route && route->next_hop == next_hop) {
-        place.verbatim = route->verbatim;
-        place.routed = !route->from_log;
+        take_route(place, *route, !route->from_log);
         return {{std::move(place), ProbeReason::verdict_wanted}};
     }
     if (cache_.next_hop(next_hop)) return {{std::move(place), ProbeReason::verdict_wanted}};
@@ -306,8 +307,7 @@ std::vector<ProbeWish> Observer::wanted(const VerdictWanted& notice) {
         std::find_if(routes_.begin(), routes_.end(),
                      [&](const ConfiguredRoute& route) { return route.next_hop == next_hop; });
     if (configured != routes_.end()) {
-        place.verbatim = configured->verbatim;
-        place.routed = true;
+        take_route(place, *configured, true);
         return {{std::move(place), ProbeReason::verdict_wanted}};
     }
     // Recipient domains are chosen by outsiders.
