@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Waiting for a condition. Sourced.
 
-# pause SECONDS, without a program to start.
-pause() { read -r -t "$1" <> <(:) || true; }
+# pause SECONDS, without a program or a shell to start: nothing ever comes from this pipe.
+exec {poll_pipe}<> <(:)
+pause() { read -r -t "$1" -u "$poll_pipe" || true; }
 
 # poll SECONDS COMMAND...: until it succeeds; status 1 when it does not in time. Pauses grow to a second: what
 # asks is a process or several, and they take the processor from what is waited for.

@@ -16,8 +16,23 @@
 #   *.both                   key and chain in one file, as Postfix likes it
 #
 # CERTIFICATE_MORE_NAMES (0) says how many hosts' names the leaf has beside its own: with 50 a chain fills several packets.
+# TEST_CERTIFICATES, if set, is a directory that the tests of one run share: keys take seconds, and each kind is made once.
 
 certificates_in() (
+  set -e
+  if [ -n "${TEST_CERTIFICATES:-}" ]; then
+    shared=$TEST_CERTIFICATES/${CERTIFICATE_MORE_NAMES:-0}
+    mkdir -p "$shared"
+    exec 9>"$shared.lock"
+    flock 9
+    [ -e "$shared/made" ] || { make_certificates_in "$shared"; : >"$shared/made"; }
+    cp "$shared"/* "$1"
+  else
+    make_certificates_in "$1"
+  fi
+)
+
+make_certificates_in() (
   cd "$1" || exit
   log=openssl.log
   certificate_of_authority root '/O=Example Root/CN=Example Root CA'

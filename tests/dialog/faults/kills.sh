@@ -34,7 +34,7 @@ until over; do
   ! failed || exit 1
   [ "$((SECONDS - begun))" -lt 400 ] || fail "$kills kills took longer than 400 s"
   send_mail 4 2
-  pause 0.2
+  pause 0.6
 done
 for daemon in policyd milter probed; do echo "$daemon: $(cat "$work/$daemon.kills")"; done
 echo "$((SECONDS - begun)) s, $sent messages sent meanwhile"

@@ -9,6 +9,9 @@ command -v postfix >/dev/null || { echo "skipped: postfix is not installed"; exi
 make_links
 set_path 1500
 make_certificates
+tools=$(dirname "$(readlink -f "$0")")/../../tools
+# shellcheck source=tests/tools/quick_start.bash
+. "$tools/quick_start.bash"
 conf=$work/conf log=/var/tmp/postfathom-peer-$$.log  # maillog_file_prefixes has /var
 in_namespace() { ip netns exec "$server" "$@"; }
 stop_postfix() {
@@ -35,11 +38,12 @@ smtpd_peername_lookup = no
 alias_maps =
 alias_database =
 CONF
-cat - "$(dirname "$(readlink -f "$0")")/../../tools/master.cf" >"$conf/master.cf" <<'CONF'
+cat - "$tools/master.cf" >"$conf/master.cf" <<'CONF'
 25        inet  n - n - - smtpd
 587       inet  n - n - - smtpd -o syslog_name=postfix/submission -o smtpd_tls_security_level=encrypt
 465       inet  n - n - - smtpd -o syslog_name=postfix/smtps -o smtpd_tls_wrappermode=yes
 CONF
+quick_start "$work/queue"
 in_namespace postfix -c "$conf" start >"$work/postfix.out" 2>&1 || fail "Postfix does not start"
 listening 25 587 465
 
