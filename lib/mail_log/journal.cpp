@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
+#include <exception>
 #include <fstream>
 #include <optional>
 #include <vector>
@@ -73,7 +74,7 @@ Result<Program> run_journalctl(const Begin& begin) {
         "--quiet",
         "--no-pager",
         "--output=json",
-        "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_HOSTNAME"};
+        "--output-fields=MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,SYSLOG_RAW,_PID,_UID,_HOSTNAME"};
     // journalctl takes one of the two.
     if (begin.since)
         words.push_back(fmt::format("--since=@{}", *begin.since));
@@ -297,23 +298,37 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
         run_later("journalctl " + how_it_ended(status));
     }
 
+    // An entry for which there is no memory is lost, and not those behind it, which are read.
     void take(std::string_view text) {
+        std::exception_ptr trouble;
         while (running && !text.empty()) {
             const auto newline = text.find('\n');
             const auto piece = text.substr(0, newline);
-            if (partial.size() + piece.size() > max_journal_entry_bytes) skipping = true;
-            if (skipping)
+            const bool ends = newline != text.npos;
+            text.remove_prefix(ends ? newline + 1 : text.size());
+            try {
+                take_piece(piece, ends);
+            } catch (...) {
+                trouble = std::current_exception();
                 partial.clear();
-            else
-                partial += piece;
-            if (newline == text.npos) return;
-            text.remove_prefix(newline + 1);
-            const AtEnd next([this] {
-                partial.clear();
-                skipping = false;
-            });
-            if (!skipping) report();
+                skipping = !ends;
+            }
         }
+        if (trouble) std::rethrow_exception(trouble);
+    }
+
+    void take_piece(std::string_view piece, bool ends) {
+        if (partial.size() + piece.size() > max_journal_entry_bytes) skipping = true;
+        if (skipping)
+            partial.clear();
+        else
+            partial += piece;
+        if (!ends) return;
+        const AtEnd next([this] {
+            partial.clear();
+            skipping = false;
+        });
+        if (!skipping) report();
     }
 
     void report() {

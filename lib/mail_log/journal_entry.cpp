@@ -74,6 +74,16 @@ bool of_a_person(const json::object& entry) {
     return uid && rest.empty() && *uid >= first;
 }
 
+// journald takes blanks off the end of what syslog(3) hands it, and keeps the message as it came in
+// this field (systemd.journal-fields(7)). That it ended in some may be the only trace of a line
+// that Postfix cut.
+bool lost_blanks(const json::object& entry) {
+    if (!entry.contains("SYSLOG_RAW")) return false;
+    auto raw = field(entry, "SYSLOG_RAW").value_or(" ");
+    while (!raw.empty() && (raw.back() == '\n' || raw.back() == '\0')) raw.pop_back();
+    return raw.empty() || raw.back() == ' ' || raw.back() == '\t' || raw.back() == '\r';
+}
+
 bool one_word(std::string_view text) {
     return !text.empty() && std::none_of(text.begin(), text.end(), [](char c) {
         return static_cast<unsigned char>(c) <= ' ' || c == ':' || c == '[';
@@ -114,6 +124,7 @@ std::optional<JournalEntry> parse_journal_entry(std::string_view text) {
     const auto pid = pid_of(*entry);
     const auto host = field(*entry, "_HOSTNAME").value_or("localhost");
     message->resize(std::min(message->find('\n'), message->size()));
+    if (lost_blanks(*entry)) *message += ' ';
 
     JournalEntry result;
     const auto cursor = field(*entry, "__CURSOR").value_or("");

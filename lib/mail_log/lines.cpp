@@ -129,6 +129,7 @@ std::optional<DeliveryStatus> parse_status(std::string_view text, bool cut) {
     // Cut, an address without quotes can hide that what it holds is not Postfix's outcome: no place
     // is believed.
     if (cut) {
+        if (text.ends_with(')')) text.remove_suffix(1);
         result.reason = text;
         return result;
     }

@@ -67,7 +67,13 @@ std::size_t OpenLog::read(const OnLine& on_line) {
     offset_ += count;
     last_growth_ = Clock::now();
     const auto bytes = static_cast<std::size_t>(count);
-    report_lines(std::string_view(chunk.data(), bytes), on_line);
+    try {
+        report_lines(std::string_view(chunk.data(), bytes), on_line);
+    } catch (...) {  // no memory for a line: those behind it are read the next time
+        offset_ = line_begin_;
+        partial_.clear();
+        throw;
+    }
     return bytes;
 }
 

@@ -125,11 +125,11 @@ until_true 20 "servers in trouble" grep -q ready "$work/trouble.out"
 
 start_postfix
 start_daemons probed policyd milter
-# The same log as a journal, for a second prober.
+# The same log as a journal, for a second prober: without blanks at the end of a line, as journald has it.
 cat >"$work/journal/journalctl" <<JOURNAL
 #!/bin/bash
 exec tail --pid=\$\$ -n +1 -F '$log' | exec jq -cR --unbuffered 'capture("^\\\\w+ +\\\\d+ [0-9:]+ (?<host>\\\\S+) (?<tag>[^\\\\[ ]+)\\\\[(?<pid>\\\\d+)\\\\]: (?<text>.*)\$") |
-  {MESSAGE: .text, SYSLOG_IDENTIFIER: .tag, SYSLOG_PID: .pid, _HOSTNAME: .host, _UID: "0", __REALTIME_TIMESTAMP: "1795400000000000"}'
+  {MESSAGE: (.text | sub("\\\\s+\$"; "")), SYSLOG_RAW: .text, SYSLOG_IDENTIFIER: .tag, SYSLOG_PID: .pid, _HOSTNAME: .host, _UID: "0", __REALTIME_TIMESTAMP: "1795400000000000"}'
 JOURNAL
 chmod 755 "$work/journal/journalctl"
 sed -e "s|^directory = .*|directory = \"$work/cache-journal\"|" -e "s|^file = .*|source = \"journal\"|" \
@@ -154,6 +154,9 @@ log_lines=("Nov 23 01:11:21 mx postfix/smtp[3910]: connect to decoy[203.0.113.99
 printf -v cut '%*s' 1900 ''
 cut="z@decoy.example$forged${cut// /)}"
 cut=${cut::1990}
+# The same where what is cut off leaves blanks behind the parenthesis.
+printf -v blanks 'z@decoy.example%s%1900s' "$forged" ''
+blanks=${blanks::1990}
 message=(DATA "$header" "Received: from decoy ([10.9.9.9]) by stranger.example" "From: <a@stranger.example>" "Subject: ${log_lines[0]}"
   "{rcpt_host}: [10.9.9.9]" '' "${log_lines[@]}" .)
 # Accepted, for a customer, whose relay is in trouble; with recipients that would end their line early.
@@ -167,7 +170,8 @@ smtp 'EHLO x' 'MAIL FROM:<a@stranger.example>' 'RCPT TO:<u@[10.9.9.9]>' 'RCPT TO
   'RCPT TO:<"u@[10.9.9.9]"@stranger.example>' 'RCPT TO:<u@decoy.stranger.example>' 'RCPT TO:<u@203.0.113.99>' QUIT
 smtp 'EHLO x' 'XFORWARD NAME=decoy ADDR=10.9.9.9' 'XCLIENT ADDR=10.9.9.9' STARTTLS 'ETRN stranger.example' 'VRFY u@[10.9.9.9]' QUIT
 # Bounces that are on their way to servers that their senders chose, as a message from outside that cannot be delivered makes them.
-for sender in b@evil.example c@tls.example d@rider.example e@rider.example "\"$cut\"@customer.example" "\"$cut\"@quoting.example"; do
+for sender in b@evil.example c@tls.example d@rider.example e@rider.example "\"$cut\"@customer.example" "\"$cut\"@quoting.example" \
+  "\"$blanks\"@customer.example" "\"$blanks\"@quoting.example"; do
   run sendmail -C "$conf" -f '' "$sender" <<<"Subject: bounce" || fail "sendmail"
 done
 # Policy requests of whoever reaches the port, and of those who may use the socket.

@@ -153,6 +153,12 @@ TEST_CASE("status lines") {
               "connect to mx.exa");
         CHECK(event("45952A7814D: to=<you@example.org>, relay=none, delay=5, dsn=4.4.1, sta") ==
               "-");
+        // Whole, but of a length at which some are cut: its reason is still as it was answered.
+        CHECK(event("45952A7814D: to=<" + std::string(900, 'y') +
+                    "@example.org>, relay=none, delay=5, delays=0/0/5/0, dsn=4.4.1, "
+                    "status=deferred (connect to mx)") ==
+              "45952A7814D status deferred 4.4.1 domain= relay=- trouble=- peer=- | "
+              "connect to mx");
     }
 }
 
