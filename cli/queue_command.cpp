@@ -252,8 +252,8 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     const auto health = try_daemon(settings, {"/healthz"});
     if (!health.body) view.daemon_trouble = health.trouble;
     const bool live = options.file.empty();
-    QueueGroups groups(QueueRoutes(settings, view.daemon_trouble.empty(),
-                                   live ? std::optional(options.config_directory) : std::nullopt));
+    QueueGroups groups(
+        QueueRoutes(settings, view.daemon_trouble.empty(), options.config_directory));
     QueueListing listing([&](const QueuedMessage& message) { groups.message(message); });
     const int trouble =
         live ? read_live(options, listing, view.cut) : read_saved(options.file, listing);

@@ -9,10 +9,14 @@
 namespace postfathom {
 namespace {
 
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
 // Questions to the daemon before any probe.
 constexpr int max_routes_asked = 2000;
-// Each starts postmap(1) some times.
-constexpr int max_domains_looked_up = 200;
+// Each look-up starts postmap(1), while postqueue(1) waits: a part of the time that it may take. A
+// local table answers in some 20 ms.
+constexpr auto max_time_for_tables = 60s;
 
 MailPlace assumed_place(const std::string& domain) {
     const auto next_hop = parse_next_hop(domain);
@@ -22,21 +26,21 @@ MailPlace assumed_place(const std::string& domain) {
 
 }  // namespace
 
-QueueRoutes::QueueRoutes(const Settings& settings, bool ask,
-                         const std::optional<std::string>& postfix)
-    : settings_(settings), ask_(ask) {
-    if (!postfix) return;
-    directory_ = *postfix;
-    if (auto read = read_postfix(directory_, PostfixNames::expanded)) postfix_ = std::move(*read);
-}
+QueueRoutes::QueueRoutes(const Settings& settings, bool ask, std::string directory)
+    : settings_(settings),
+      ask_(ask),
+      directory_(std::move(directory)),
+      postfix_(read_postfix(directory_, PostfixNames::expanded)),
+      time_for_tables_(max_time_for_tables) {}
 
 MailPlace QueueRoutes::operator()(const std::string& domain) {
     if (const auto* route = find_route(settings_.routes, domain))
         return {route->next_hop, route->verbatim, PlaceSource::configured};
     const auto learned = learned_route(domain);
     if (learned && !learned->assumed) return *learned;
-    const auto place = postfix_ ? configured_route(domain) : MailPlace{};
-    return learned && (place.assumed || !postfix_) ? *learned : place;
+    const auto place = configured_route(domain);
+    // What was seen in the log went by something of Postfix's that is not read here.
+    return learned && (place.assumed || place.source == PlaceSource::none) ? *learned : place;
 }
 
 std::optional<MailPlace> QueueRoutes::learned_route(const std::string& domain) {
@@ -52,18 +56,25 @@ std::optional<MailPlace> QueueRoutes::learned_route(const std::string& domain) {
                      flag(route, "from_log")};
 }
 
+Result<std::optional<std::string>> QueueRoutes::look_up(const std::string& table,
+                                                        const std::string& key) {
+    if (const auto known = looked_up_.find(table + ' ' + key); known != looked_up_.end())
+        return known->second;
+    if (!tables_answer_ || time_for_tables_ <= 0s)
+        return fail(ErrorCode::io, "Postfix's tables do not answer, or too slowly");
+    const auto begun = Clock::now();
+    auto found = postmap(directory_, table, key);
+    time_for_tables_ -= Clock::now() - begun;
+    tables_answer_ = found.has_value();
+    if (found) looked_up_.emplace(table + ' ' + key, *found);
+    return found;
+}
+
 MailPlace QueueRoutes::configured_route(const std::string& domain) {
-    const auto look_up = [this](const std::string& table,
-                                const std::string& key) -> Result<std::optional<std::string>> {
-        if (!tables_answer_)
-            return fail(ErrorCode::io, "a table of transport_maps does not answer");
-        auto found = postmap(directory_, table, key);
-        tables_answer_ = found.has_value();
-        return found;
-    };
-    if (!postfix_->value("transport_maps").empty() && ++domains_looked_up_ > max_domains_looked_up)
-        return assumed_place(domain);
-    const auto route = route_of_domain(*postfix_, domain, look_up);
+    if (!postfix_) return assumed_place(domain);
+    const auto route =
+        route_of_domain(*postfix_, domain,
+                        [this](const auto& table, const auto& key) { return look_up(table, key); });
     if (!route) return assumed_place(domain);
     if (route->by == DomainRoute::By::domain) return {};
     const auto next_hops = parse_next_hops(route->next_hop);

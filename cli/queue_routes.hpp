@@ -3,9 +3,12 @@
 // configuration say.
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
+#include "lib/base/result.hpp"
 #include "lib/config/settings.hpp"
 #include "lib/mail_queue/groups.hpp"
 #include "lib/postfix/configuration.hpp"
@@ -14,22 +17,23 @@ namespace postfathom {
 
 class QueueRoutes {
   public:
-    // `ask`: the daemon runs. `postfix`: the directory of the configuration that the queue belongs
-    // to, empty: Postfix's own; nothing where the queue may be another host's.
-    QueueRoutes(const Settings& settings, bool ask, const std::optional<std::string>& postfix);
+    // `ask`: the daemon runs. `directory`: of Postfix's configuration; empty: its own.
+    QueueRoutes(const Settings& settings, bool ask, std::string directory);
 
     MailPlace operator()(const std::string& domain);
 
   private:
     std::optional<MailPlace> learned_route(const std::string& domain);
     MailPlace configured_route(const std::string& domain);
+    Result<std::optional<std::string>> look_up(const std::string& table, const std::string& key);
 
     const Settings& settings_;
     bool ask_;
     int asked_ = 0;
-    std::optional<PostfixConfiguration> postfix_;
     std::string directory_;
-    int domains_looked_up_ = 0;
+    Result<PostfixConfiguration> postfix_;
+    std::map<std::string, std::optional<std::string>> looked_up_;  // by table and key
+    std::chrono::steady_clock::duration time_for_tables_;          // that is left
     bool tables_answer_ = true;
 };
 

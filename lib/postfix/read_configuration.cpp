@@ -63,8 +63,11 @@ Result<std::optional<std::string>> postmap(const std::string& directory, const s
     if (!ended) return tl::make_unexpected(ended.error());
     if (ended->cut) return fail(ErrorCode::timed_out, "postmap: " + table + ": no answer in time");
     if (ended->status == 0) return std::string(trim(printed));
-    // Without a word of trouble, 1 says that the key is not there.
-    if (ended->status == 1 && trim(ended->error).empty()) return std::nullopt;
+    // 1 says that the key is not there, or, with a word of it, that it could not be looked up
+    // (msg_fatal(3)). Warnings, as of a table that is older than its source, come with either.
+    if (ended->status == 1 && ended->error.find("fatal: ") == std::string::npos &&
+        ended->error.find("error: ") == std::string::npos)
+        return std::nullopt;
     return fail(ErrorCode::io, "postmap: " + printable(trim(ended->error), 400));
 }
 

@@ -12,9 +12,11 @@
 
 namespace postfathom {
 
-// What transport(5) is asked for a domain, in this order. Entries of single recipients are not
-// looked for: they lead away from what is found here, for those recipients.
-std::vector<std::string> transport_keys(const std::string& domain);
+// What a table of transport_maps is asked for a domain, in this order: an address in it that is
+// nobody's, for tables of patterns or queries that want one, and what transport(5) has. Entries of
+// single recipients are not found so: they lead away from what is, for those recipients.
+std::vector<std::string> transport_keys(const PostfixConfiguration& postfix,
+                                        const std::string& domain);
 
 struct DomainRoute {
     enum class By { domain, transport_maps, relayhost };
@@ -27,8 +29,8 @@ struct DomainRoute {
 using TransportLookup = std::function<Result<std::optional<std::string>>(const std::string& table,
                                                                          const std::string& key)>;
 
-// Nothing where it cannot be told: another transport than smtp(8) or lmtp(8) over TCP, a sender's
-// own relay, a table that does not answer.
+// Nothing where it cannot be told: another transport than smtp(8), a sender's own relay, a table
+// that does not answer.
 std::optional<DomainRoute> route_of_domain(const PostfixConfiguration& postfix,
                                            const std::string& domain,
                                            const TransportLookup& look_up);

@@ -56,6 +56,26 @@ json_is '.groups[0] | .next_hop == "[127.0.0.1]:10" and .next_hop_from == "trans
 postconf -c "$conf" -e 'transport_maps = texthash:/nonexistent/transport'
 postfathom queue --postfix-config "$conf" >"$work/out" 2>"$work/err"
 out_has 'example.org .*not probed, for Postfix may send it elsewhere; if it does not: postfathom probe .example.org.'
+# A saved queue goes where this Postfix sends mail, and a domain that cannot be told is not probed.
+run postqueue -c "$conf" -j >"$work/listing"
+postfathom queue --postfix-config "$conf" --file "$work/listing" >"$work/out" 2>"$work/err"
+out_has 'example.org .*not probed, for Postfix may send it elsewhere'
+postfathom queue --postfix-config /nonexistent --file "$work/listing" >"$work/out" 2>"$work/err"
+out_has 'example.org .*not probed, for Postfix may send it elsewhere'
+# Nor does a warning of postmap's, of a table that is older than its source, say that the table does not answer.
+postconf -c "$conf" -e "transport_maps = hash:$conf/transport" 'relayhost = [127.0.0.1]:9'
+echo 'example.com error:no' >"$conf/transport"
+postmap "hash:$conf/transport"
+touch -d '-1 hour' "$conf/transport"
+touch -d '-2 hours' "$conf/transport.db"
+[[ $(postmap -c "$conf" -q example.org "hash:$conf/transport" 2>&1) == *'is older than source file'* ]] || fail "no warning of postmap"
+postfathom queue --postfix-config "$conf" --file "$work/listing" --json >"$work/out"
+json_is '.groups[0] | .next_hop == "[127.0.0.1]:9" and .next_hop_from == "relayhost" and .verdict.id == "refused"'
+# Patterns are of addresses.
+postconf -c "$conf" -e "transport_maps = regexp:$conf/patterns"
+echo '/.@example\.org$/ relay:[127.0.0.1]:10' >"$conf/patterns"
+postfathom queue --postfix-config "$conf" --file "$work/listing" --json >"$work/out"
+json_is '.groups[0] | .next_hop == "[127.0.0.1]:10" and .next_hop_from == "transport_maps" and .verdict.id == "refused"'
 expect 66 queue --postfix-config /nonexistent
 err_has 'postqueue -j ended with status'
 echo "a real queue: told"

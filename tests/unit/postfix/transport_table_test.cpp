@@ -38,11 +38,73 @@ std::string told(const PostfixConfiguration& postfix, const std::string& domain,
 
 }  // namespace
 
-TEST_CASE("what transport(5) is asked for a domain") {
-    CHECK(transport_keys("a.b.example") ==
-          std::vector<std::string>{"a.b.example", ".b.example", ".example", "*"});
-    CHECK(transport_keys("example") == std::vector<std::string>{"example", "*"});
-    CHECK(transport_keys(".x") == std::vector<std::string>{".x", "*"});
+TEST_CASE("what a table is asked for a domain") {
+    const std::string anybody = "postfathom-asks-for-anybody@";
+    const auto postfix = configuration({});
+    CHECK(transport_keys(postfix, "a.b.example") ==
+          std::vector<std::string>{anybody + "a.b.example", "a.b.example", ".b.example", ".example",
+                                   "*"});
+    CHECK(transport_keys(postfix, "example") ==
+          std::vector<std::string>{anybody + "example", "example", "*"});
+    CHECK(transport_keys(postfix, ".x") == std::vector<std::string>{anybody + ".x", ".x", "*"});
+    CHECK(transport_keys(configuration({{"parent_domain_matches_subdomains",
+                                         "relay_domains, transport_maps"}}),
+                         "a.example") ==
+          std::vector<std::string>{anybody + "a.example", "a.example", "example", "*"});
+}
+
+TEST_CASE("tables of patterns are asked for addresses alone, those of queries for both") {
+    const std::map<std::string, std::string> table = {
+        {"pcre:/t postfathom-asks-for-anybody@example.org", "relay:[smart.example.net]"},
+        {"pcre:/t example.com", "relay:[never.example.net]"},
+        {"proxy:regexp:/t example.com", "relay:[never.example.net]"},
+        {"ldap:/t postfathom-asks-for-anybody@example.org", "relay:[smart.example.net]"},
+        {"ldap:/t example.com", "relay:[named.example.net]"}};
+    const auto told_by = [&](const std::string& name, const std::string& domain) {
+        std::map<std::string, std::string> entries;
+        for (const auto& [key, value] : table) {
+            const auto blank = key.find(' ');
+            entries.emplace(key.substr(0, blank) + key.substr(blank + 1), value);
+        }
+        return told(configuration({{"transport_maps", name}}), domain, entries);
+    };
+    CHECK(told_by("pcre:/t", "example.org") == "transport_maps:[smart.example.net]");
+    CHECK(told_by("pcre:/t", "example.com") == "domain");
+    CHECK(told_by("proxy:regexp:/t", "example.com") == "domain");
+    CHECK(told_by("ldap:/t", "example.org") == "transport_maps:[smart.example.net]");
+    CHECK(told_by("ldap:/t", "example.com") == "transport_maps:[named.example.net]");
+}
+
+TEST_CASE("a domain of ours goes by the transport of its class") {
+    auto ours = [](const std::string& parameter, const std::string& value) {
+        std::map<std::string, std::string> settings = {
+            {"parent_domain_matches_subdomains", "relay_domains"},
+            {"local_transport", "local:mx.example.net"},
+            {"virtual_transport", "virtual"},
+            {"relay_transport", "relay:[10.1.2.3]"}};
+        settings.emplace(parameter, value);
+        return configuration(std::move(settings));
+    };
+    const std::map<std::string, std::string> table = {{"hash:/dcorp.example", "x"}};
+    for (const auto* parameter : {"mydestination", "virtual_mailbox_domains", "relay_domains"}) {
+        CAPTURE(parameter);
+        CHECK(told(ours(parameter, "one.example, Corp.Example"), "corp.example") == "-");
+        CHECK(told(ours(parameter, "hash:/d"), "corp.example", table) == "-");
+        CHECK(told(ours(parameter, "hash:/d"), "other.example", table) == "domain");
+        CHECK(told(ours(parameter, "corp.example"), "other.example") == "domain");
+        CHECK(told(ours(parameter, "silent:"), "other.example") == "-");
+        CHECK(told(ours(parameter, "/etc/postfix/domains"), "other.example") == "-");
+        CHECK(told(ours(parameter, "!corp.example"), "other.example") == "-");
+    }
+    CHECK(told(ours("relay_domains", "corp.example"), "sub.corp.example") == "-");
+    CHECK(told(ours("mydestination", "corp.example"), "sub.corp.example") == "domain");
+    // By smtp(8), to the domain's own servers or relayhost.
+    CHECK(told(configuration({{"relay_domains", "corp.example"}, {"relay_transport", "relay"}}),
+               "corp.example") == "domain");
+    CHECK(told(configuration({{"relay_domains", "corp.example"},
+                              {"relay_transport", "relay"},
+                              {"relayhost", "[out.example.net]"}}),
+               "corp.example") == "relayhost:[out.example.net]");
 }
 
 TEST_CASE("without an entry it is relayhost, or the domain") {
