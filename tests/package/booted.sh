@@ -141,8 +141,9 @@ cat >"$work/root/root/ask" <<'ASK'
 #!/bin/bash
 # Asks the policy service again and again; a line for each answer.
 while [ ! -e /root/enough ]; do
-  printf '%s\n' request=smtpd_access_policy protocol_state=RCPT recipient=you@example.net '' |
-    socat -t30 - UNIX-CONNECT:/var/spool/postfix/run/postfathom/policy.sock 2>&1 | head -n 1
+  answer=$(printf '%s\n' request=smtpd_access_policy protocol_state=RCPT recipient=you@example.net '' |
+    socat -t30 - UNIX-CONNECT:/var/spool/postfix/run/postfathom/policy.sock 2>&1 | head -n 1)
+  echo "${answer:-closed without an answer}"
 done
 ASK
 known() { inside postfathom list --json | jq -c '[.. | .verdict? | objects | .id]'; }
