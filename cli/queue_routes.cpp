@@ -40,7 +40,8 @@ MailPlace QueueRoutes::operator()(const std::string& domain) {
     if (learned && !learned->assumed) return *learned;
     const auto place = configured_route(domain);
     // What was seen in the log went by something of Postfix's that is not read here.
-    return learned && (place.assumed || place.source == PlaceSource::none) ? *learned : place;
+    const bool elsewhere = learned && learned->next_hop != assumed_place(domain).next_hop;
+    return elsewhere && (place.assumed || place.source == PlaceSource::none) ? *learned : place;
 }
 
 std::optional<MailPlace> QueueRoutes::learned_route(const std::string& domain) {
