@@ -251,12 +251,11 @@ int run_queue(const QueueOptions& options, const Settings& settings) {
     QueueView view;
     const auto health = try_daemon(settings, {"/healthz"});
     if (!health.body) view.daemon_trouble = health.trouble;
-    const bool live = options.file.empty();
     QueueGroups groups(
         QueueRoutes(settings, view.daemon_trouble.empty(), options.config_directory));
     QueueListing listing([&](const QueuedMessage& message) { groups.message(message); });
-    const int trouble =
-        live ? read_live(options, listing, view.cut) : read_saved(options.file, listing);
+    const int trouble = options.file.empty() ? read_live(options, listing, view.cut)
+                                             : read_saved(options.file, listing);
     if (trouble != 0) return trouble;
     view.messages = listing.messages();
     view.unreadable = listing.unreadable();

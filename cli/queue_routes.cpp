@@ -61,13 +61,15 @@ Result<std::optional<std::string>> QueueRoutes::look_up(const std::string& table
                                                         const std::string& key) {
     if (const auto known = looked_up_.find(table + ' ' + key); known != looked_up_.end())
         return known->second;
-    if (!tables_answer_ || time_for_tables_ <= 0s)
+    if (time_for_tables_ <= 0s)
         return fail(ErrorCode::io, "Postfix's tables do not answer, or too slowly");
     const auto begun = Clock::now();
     auto found = postmap(directory_, table, key);
     time_for_tables_ -= Clock::now() - begun;
-    tables_answer_ = found.has_value();
-    if (found) looked_up_.emplace(table + ' ' + key, *found);
+    if (found)
+        looked_up_.emplace(table + ' ' + key, *found);
+    else
+        time_for_tables_ = 0s;
     return found;
 }
 

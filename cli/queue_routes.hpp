@@ -33,8 +33,8 @@ class QueueRoutes {
     std::string directory_;
     Result<PostfixConfiguration> postfix_;
     std::map<std::string, std::optional<std::string>> looked_up_;  // by table and key
-    std::chrono::steady_clock::duration time_for_tables_;          // that is left
-    bool tables_answer_ = true;
+    // That is left; none once a table has not answered.
+    std::chrono::steady_clock::duration time_for_tables_;
 };
 
 }  // namespace postfathom

@@ -310,9 +310,11 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
                 take_piece(piece, ends);
             } catch (...) {
                 trouble = std::current_exception();
-                partial.clear();
-                skipping = !ends;
+                skipping = true;
             }
+            if (!ends) continue;
+            partial.clear();
+            skipping = false;
         }
         if (trouble) std::rethrow_exception(trouble);
     }
@@ -323,12 +325,7 @@ struct JournalFollower::State : std::enable_shared_from_this<State> {
             partial.clear();
         else
             partial += piece;
-        if (!ends) return;
-        const AtEnd next([this] {
-            partial.clear();
-            skipping = false;
-        });
-        if (!skipping) report();
+        if (ends && !skipping) report();
     }
 
     void report() {

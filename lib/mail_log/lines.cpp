@@ -126,13 +126,11 @@ std::optional<DeliveryStatus> parse_status(std::string_view text, bool cut) {
     DeliveryStatus result;
     result.dsn = *dsn;
     result.status = *status;
+    if (text.ends_with(')')) text.remove_suffix(1);
+    result.reason = text;
     // Cut, an address without quotes can hide that what it holds is not Postfix's outcome: no place
     // is believed.
-    if (cut) {
-        if (text.ends_with(')')) text.remove_suffix(1);
-        result.reason = text;
-        return result;
-    }
+    if (cut) return result;
     result.recipient_domain = domain_of(*recipient);
     result.relay = take_peer(*relay);
     for (const auto word : split(*between, ',')) {
@@ -140,8 +138,6 @@ std::optional<DeliveryStatus> parse_status(std::string_view text, bool cut) {
         if (take(value, "tls=")) result.tls = printable(value, max_tls_word);
         if (take(value, "conn_use=")) result.reused = true;
     }
-    text.remove_suffix(1);  // the parenthesis
-    result.reason = text;
     if (auto trouble = match_reason(text)) {
         result.trouble = trouble->kind;
         result.reason_peer = std::move(trouble->peer);

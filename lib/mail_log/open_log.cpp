@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 
-#include "lib/base/at_end.hpp"
 #include "lib/mail_log/scan.hpp"
 #include "lib/mail_log/source.hpp"
 
@@ -101,9 +100,9 @@ void OpenLog::report_lines(std::string_view text, const OnLine& on_line) {
         } else if (partial_.empty()) {
             on_line(piece.substr(0, max_log_line_bytes));
         } else {
-            const AtEnd next([this] { partial_.clear(); });
             partial_ += piece.substr(0, max_log_line_bytes - partial_.size());
             on_line(partial_);
+            partial_.clear();
         }
     }
 }
